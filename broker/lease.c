@@ -1,0 +1,144 @@
+/* What workers are given: decided before the commit, sent after it. */
+#include <stdlib.h>
+
+#include "broker/govern.h"
+#include "common/clock.h"
+#include "common/hash.h"
+#include "common/log.h"
+
+enum { LEASES_A_TURN = 4096 };
+
+enum nm_err nm_lease_assign(struct nm_broker *b)
+{
+    while (b->n_leases < LEASES_A_TURN) {
+        if (b->n_leases == b->cap_leases) {
+            size_t cap = b->cap_leases ? b->cap_leases * 2 : 64;
+            struct nm_queue_lease *bigger = realloc(b->leases, cap * sizeof *bigger);
+            if (!bigger)
+                return NM_ENOMEM;
+            b->leases = bigger;
+            b->cap_leases = cap;
+        }
+        nm_govern_gate(b);
+        struct nm_queue_lease *lease = &b->leases[b->n_leases];
+        enum nm_err err = nm_queue_assign(b->queue, b->now, lease);
+        bool again = true, assigned = !err;
+        if (err == NM_ENOENT)
+            err = nm_again_ask(b, &again);
+        else
+            b->n_leases += !err;
+        if (!err && assigned && lease->role == NM_QUEUE_GENERATOR)
+            err = nm_govern_lease(b, lease);
+        if (err || !again)
+            return err;
+    }
+    return NM_OK;
+}
+
+static enum nm_err name_entities(struct nm_broker *b, struct nm_msg_task *msg)
+{
+    msg->n_entities = b->task.n_entities;
+    msg->entities = nm_arena_alloc(&b->arena, msg->n_entities * sizeof *msg->entities + 1);
+    if (!msg->entities)
+        return NM_ENOMEM;
+    for (uint32_t i = 0; i < b->task.n_entities; i++) {
+        const struct nm_entity *entity = nm_entities_get(b->entities, (size_t)b->task.entities[i]);
+        msg->entities[i] = (struct nm_msg_entity){.text = {entity->text, entity->len},
+                                                  .type = nm_str(nm_entities_type_name(b->entities, entity->type)),
+                                                  .index = b->task.entities[i]};
+    }
+    return NM_OK;
+}
+
+/* What was wrong with the attempt before. */
+static enum nm_err add_feedback(struct nm_broker *b, struct nm_msg_task *msg, struct nm_diag *diag)
+{
+    struct nm_msg_response last;
+    if (msg->attempt == 1)
+        return NM_OK;
+    enum nm_err err = nm_ledger_read_response(b->ledger, msg->task, msg->attempt - 1, &b->arena, &last, diag);
+    if (err)
+        return err;
+    if (last.accepted) /* buried by hand, and kicked: nothing was wrong with it */
+        return NM_OK;
+    msg->feedback_rule = last.rule;
+    msg->feedback_detail = last.detail;
+    msg->feedback_text = last.text;
+    return NM_OK;
+}
+
+static enum nm_err build_task(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg *msg,
+                              struct nm_diag *diag)
+{
+    struct nm_msg_task *t = &msg->u.task;
+    enum nm_err err = nm_again_task(b, task->task, diag);
+    if (err)
+        return err;
+    /* 31 bits: what every server takes for a seed. */
+    *t = (struct nm_msg_task){.task = task->task,
+                              .attempt = task->attempt,
+                              .seed = nm_mix64(b->task.seed + task->attempt) & 0x7fffffff,
+                              .negative = b->task.negative,
+                              .style = nm_str(b->styles[b->task.style]),
+                              .min_words = b->task.min_words,
+                              .max_words = b->task.max_words,
+                              .last_try = nm_queue_last_try(b->queue, task)};
+    if (b->project->generation.n_sections)
+        t->section = nm_str(b->project->generation.sections[b->task.section]);
+    msg->type = NM_MSG_task;
+    nm_govern_name(b, t);
+    err = name_entities(b, t);
+    return err ? err : add_feedback(b, t, diag);
+}
+
+static enum nm_err build_align(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg *msg,
+                               struct nm_diag *diag)
+{
+    struct nm_msg_response r;
+    enum nm_err err = nm_ledger_read_response(b->ledger, task->task, task->attempt, &b->arena, &r, diag);
+    if (err)
+        return err;
+    msg->type = NM_MSG_align;
+    msg->u.align = nm_recent_align(&r);
+    return NM_OK;
+}
+
+static enum nm_err send_lease(struct nm_broker *b, const struct nm_queue_lease *lease, struct nm_diag *diag)
+{
+    struct nm_msg msg;
+    struct nm_str frame;
+    if (lease->role == NM_QUEUE_ALIGNER && nm_recent_get(&b->recent, lease->task.task, lease->task.attempt, &frame)) {
+        if (nm_session_send_frame(b, b->sessions[lease->worker], frame))
+            nm_queue_return(b->queue, lease->worker, lease->task.task);
+        else
+            nm_latency_sent(&b->latency, lease->task.task, nm_clock_mono_us());
+        return NM_OK;
+    }
+    enum nm_err err = lease->role == NM_QUEUE_ALIGNER ? build_align(b, &lease->task, &msg, diag)
+                                                      : build_task(b, &lease->task, &msg, diag);
+    if (err == NM_ENOENT || err == NM_EFORMAT)
+        return nm_fail(diag, NM_EFORMAT, "ledger %s is damaged: the answer to task %llu is not to be read",
+                       nm_ledger_path(b->ledger), (unsigned long long)lease->task.task);
+    if (err)
+        return err;
+    err = nm_session_send(b, b->sessions[lease->worker], &msg);
+    if (err) {
+        nm_queue_return(b->queue, lease->worker, lease->task.task);
+        enum nm_err governed = lease->role == NM_QUEUE_GENERATOR ? nm_govern_unsent(b, lease) : NM_OK;
+        return err == NM_ENOMEM ? err : governed;
+    }
+    nm_latency_sent(&b->latency, lease->task.task, nm_clock_mono_us());
+    return NM_OK;
+}
+
+enum nm_err nm_lease_send(struct nm_broker *b, struct nm_diag *diag)
+{
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < b->n_leases && !err; i++) {
+        nm_arena_reset(&b->arena);
+        err = send_lease(b, &b->leases[i], diag);
+    }
+    b->n_leases = 0;
+    nm_recent_forget(&b->recent);
+    return err;
+}

@@ -1,0 +1,115 @@
+/* Blobs and the directory: what anybody may ask for, hello or not. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/broker_parts.h"
+#include "common/file.h"
+#include "common/hash.h"
+
+enum { PATH_BYTES = 4096, TEMPLATE_MAX = 1 << 20, ENTITIES_MAX = 1 << 30, ALIGNERS_MAX = 4096 };
+
+/* ---- blobs --------------------------------------------------------------------------------------------------------
+ */
+
+static struct blob *start_blob(struct nm_broker *b, int i, const char *name, size_t max)
+{
+    struct blob *blob = &b->blobs[i];
+    blob->name = name;
+    nm_buf_init(&blob->data, max);
+    return blob;
+}
+
+static enum nm_err load_template(struct nm_broker *b, const char *project, struct blob *blob, struct nm_diag *diag)
+{
+    char path[PATH_BYTES];
+    if (!b->project->generation.template) {
+        blob->missing = "none: the project uses the built-in template";
+        return NM_OK;
+    }
+    if (nm_project_path(project, b->project->generation.template, path, sizeof path))
+        return nm_fail(diag, NM_ELIMIT, "%s: the template's path is too long", project);
+    return nm_file_read(path, &blob->data, diag);
+}
+
+enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *options, struct nm_diag *diag)
+{
+    char path[PATH_BYTES];
+    struct blob *project = start_blob(b, 0, "project", NM_TEXT_MAX);
+    struct blob *entities = start_blob(b, 1, "entities", ENTITIES_MAX);
+    struct blob *template = start_blob(b, 2, "template", TEMPLATE_MAX);
+    (void)start_blob(b, NM_BLOB_ASIDE, "aside", ENTITIES_MAX); /* filled when the ledger is open */
+    if (nm_project_file(options->project, path, sizeof path))
+        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->project);
+    enum nm_err err = nm_file_read(path, &project->data, diag);
+    if (!err)
+        err = nm_project_parse(project->data.data, project->data.len, path, &b->project, diag);
+    if (!err)
+        err = nm_project_entities(b->project, options->project, &b->entities, diag);
+    if (!err && nm_entities_to_blob(b->entities, &entities->data))
+        err = nm_fail(diag, NM_ELIMIT, "%s: the entity lists are larger than %d bytes", path, (int)ENTITIES_MAX);
+    if (!err)
+        err = load_template(b, options->project, template, diag);
+    for (int i = 0; i < BLOBS && !err; i++)
+        b->blobs[i].digest = nm_hash64(nm_buf_str(&b->blobs[i].data), b->blobs[i].data.len, 0);
+    return err;
+}
+
+void nm_serve_clean_up(struct nm_broker *b)
+{
+    for (int i = 0; i < BLOBS; i++)
+        nm_buf_clean_up(&b->blobs[i].data);
+    nm_entities_destroy(&b->entities);
+    nm_project_destroy(&b->project);
+}
+
+static const struct blob *find_blob(const struct nm_broker *b, struct nm_str name)
+{
+    for (int i = 0; i < BLOBS; i++)
+        if (strlen(b->blobs[i].name) == name.len && memcmp(b->blobs[i].name, name.ptr, name.len) == 0)
+            return &b->blobs[i];
+    return NULL;
+}
+
+void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct nm_msg_blob_read *read)
+{
+    const struct blob *blob = find_blob(b, read->name);
+    struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
+    struct nm_msg_blob_data *data = &msg.u.blob_data;
+    if (!blob) {
+        data->error = nm_str("no such blob: this broker has project, entities, template and aside");
+    } else if (blob->missing) {
+        data->error = nm_str(blob->missing);
+    } else if (read->offset > blob->data.len) {
+        data->error = nm_str("the offset is behind the end");
+    } else {
+        uint64_t left = blob->data.len - read->offset;
+        uint64_t length = read->length && read->length < NM_BODY_MAX ? read->length : NM_BODY_MAX;
+        data->total = blob->data.len;
+        data->digest = blob->digest;
+        data->data = (struct nm_str){nm_buf_str(&blob->data) + read->offset, (size_t)(length < left ? length : left)};
+        data->checksum = nm_hash64(data->data.ptr, data->data.len, 0);
+    }
+    nm_broker_reply(b, peer, &msg);
+}
+
+/* ---- the directory --------------------------------------------------------------------------- */
+
+/* Every aligner that has samples or could have, connected or not: its samples wait for it to come back. */
+void nm_serve_directory(struct nm_broker *b, const struct nm_peer *peer)
+{
+    struct nm_msg msg = {.type = NM_MSG_directory,
+                         .u.directory = {.run = nm_str(nm_ledger_run(b->ledger)),
+                                         .complete = nm_queue_phase(b->queue) == NM_PHASE_COMPLETE,
+                                         .aligned = nm_queue_get_totals(b->queue)->done}};
+    struct nm_msg_directory *d = &msg.u.directory;
+    uint32_t workers = nm_ledger_worker_count(b->ledger);
+    d->aligners = nm_arena_alloc(&b->arena, workers * sizeof *d->aligners + 1);
+    for (uint32_t i = 0; d->aligners && i < workers && d->n_aligners < ALIGNERS_MAX; i++) {
+        const struct nm_ledger_worker *w = nm_ledger_get_worker(b->ledger, i);
+        if (w->role == NM_QUEUE_ALIGNER)
+            d->aligners[d->n_aligners++] = (struct nm_msg_aligner){
+                .worker = nm_str(w->id), .endpoint = nm_str(w->endpoint), .samples = w->samples};
+    }
+    nm_broker_reply(b, peer, &msg);
+}

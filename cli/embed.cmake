@@ -1,0 +1,16 @@
+# cmake -DROOT=dir -DOUT=file.c -DFILES=a/x,a/y -P embed.cmake: the files under ROOT as nm_template_files[].
+string(REPLACE "," ";" files "${FILES}")
+set(arrays "")
+set(rows "")
+set(count 0)
+foreach(file IN LISTS files)
+  file(READ "${ROOT}/${file}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  get_filename_component(template "${file}" DIRECTORY)
+  get_filename_component(name "${file}" NAME)
+  string(APPEND arrays "static const unsigned char file_${count}[] = {${bytes}};\n")
+  string(APPEND rows "    {\"${template}\", \"${name}\", file_${count}, sizeof file_${count}},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+file(WRITE "${OUT}" "/* made by embed.cmake from cli/templates */\n#include \"cli/templates.h\"\n\n${arrays}
+const struct nm_template_file nm_template_files[] = {\n${rows}};\nconst size_t nm_template_count = ${count};\n")

@@ -1,0 +1,316 @@
+/* messages.h - every message on the wire and every record on disk, from one field list each.
+ *
+ * A field list gives the struct, the encoder and the decoder.  A frame is the msgpack array [type, map]; a record
+ * on disk is the map alone.  Decoding skips unknown fields, leaves absent ones zero, and refuses whatever is over
+ * its declared maximum.  The grammar for other languages is PROTOCOL.md.
+ *
+ * Strings and lists in a decoded struct live in the caller's arena.  Any thread.
+ */
+#ifndef NM_SCHEMAS_MESSAGES_H
+#define NM_SCHEMAS_MESSAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+enum {
+    NM_PROTOCOL_VERSION = 1,
+    NM_FRAME_MAX = 16 << 20, /* bytes in one frame */
+    NM_TEXT_MAX = 1 << 20,   /* bytes in one text */
+    NM_BODY_MAX = 8 << 20,   /* bytes in one raw LLM answer, and in one blob chunk */
+    NM_NAME_MAX = 256,
+    NM_LINE_MAX = 4096,
+    NM_LIST_MAX = 1 << 20 /* items in one list */
+};
+
+/* Bytes with a length; after decoding ptr is NUL-terminated behind len and never NULL. */
+struct nm_str {
+    const char *ptr;
+    size_t len;
+};
+
+/* nm_str - borrow a C string (NULL: empty). */
+struct nm_str nm_str(const char *s);
+
+/* ---- field lists: X(kind, name, maximum) --------------------------------------------------------------------
+ * kinds: U64, F64, BOOL, STR (UTF-8), BIN, and LIST_<item> (an array of maps)
+ */
+
+/* One field a line: left to itself, the formatter finds a new shape at every turn. */
+/* clang-format off */
+
+/* One entity asked for: its text, its type, its index in the concatenated lists. */
+#define NM_FIELDS_entity(X) X(STR, text, NM_LINE_MAX) X(STR, type, NM_NAME_MAX) X(U64, index, 0)
+
+/* One attempt that a worker holds, or that is acknowledged.  keep: false tells the worker to drop what it has. */
+#define NM_FIELDS_hold(X) X(U64, task, 0) X(U64, attempt, 0) X(BOOL, keep, 0)
+
+/* One aligner in the broker's directory; endpoint is where its shards are served. */
+#define NM_FIELDS_aligner(X) X(STR, worker, NM_NAME_MAX) X(STR, endpoint, NM_NAME_MAX) X(U64, samples, 0)
+
+/* One token of a sample: byte offsets into text, and the tag ("O", "B-Chemical"). */
+#define NM_FIELDS_token(X) X(U64, start, 0) X(U64, end, 0) X(STR, tag, NM_NAME_MAX)
+
+/* One mention: byte offsets into text, its type, whether it was asked for, its entity's index. */
+#define NM_FIELDS_mention(X)                                                                                         \
+    X(U64, start, 0)                                                                                                 \
+    X(U64, end, 0)                                                                                                   \
+    X(STR, type, NM_NAME_MAX)                                                                                        \
+    X(BOOL, requested, 0)                                                                                            \
+    X(U64, index, 0)
+
+/* worker -> broker, first on every connection and whenever the broker does not know the sender.
+ * worker: persistent id; credit: how many tasks it takes at once; holding: what it has not had acknowledged;
+ * endpoint: where an aligner serves its shards; run: the run it last worked for, empty if none. */
+#define NM_FIELDS_hello(X)                                                                                           \
+    X(U64, protocol, 0)                                                                                              \
+    X(STR, role, NM_NAME_MAX)                                                                                        \
+    X(STR, worker, NM_NAME_MAX)                                                                                      \
+    X(STR, software, NM_NAME_MAX)                                                                                    \
+    X(STR, host, NM_NAME_MAX)                                                                                        \
+    X(U64, pid, 0)                                                                                                   \
+    X(STR, run, NM_NAME_MAX)                                                                                         \
+    X(U64, credit, 0)                                                                                                \
+    X(STR, endpoint, NM_NAME_MAX)                                                                                    \
+    X(LIST_hold, holding, NM_LIST_MAX)
+
+/* broker -> worker: the answer to hello. */
+#define NM_FIELDS_welcome(X)                                                                                         \
+    X(U64, protocol, 0)                                                                                              \
+    X(STR, software, NM_NAME_MAX)                                                                                    \
+    X(STR, run, NM_NAME_MAX)                                                                                         \
+    X(STR, project, NM_NAME_MAX)                                                                                     \
+    X(U64, heartbeat_ms, 0)                                                                                          \
+    X(U64, lease_ms, 0)                                                                                              \
+    X(U64, generation, 0)
+
+/* both ways; a worker's keeps its leases. */
+#define NM_FIELDS_heartbeat(X) X(U64, holding, 0)
+
+/* worker -> broker: it leaves; what it holds is leased to others at once. */
+#define NM_FIELDS_goodbye(X) X(STR, reason, NM_LINE_MAX)
+
+/* broker -> worker: why a frame was refused; code is enum nm_err.  NM_ESTATE asks for a new hello. */
+#define NM_FIELDS_error(X) X(U64, code, 0) X(STR, text, NM_LINE_MAX)
+
+/* broker -> generator: make one LLM call.  feedback_*: what was wrong with the last attempt's text; endpoint: where
+ * (empty: anywhere); prompt_max: tokens that the prompt may have at most (0: any). */
+#define NM_FIELDS_task(X)                                                                                            \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(U64, seed, 0)                                                                                                  \
+    X(LIST_entity, entities, 256)                                                                                    \
+    X(BOOL, negative, 0)                                                                                             \
+    X(STR, style, NM_LINE_MAX)                                                                                       \
+    X(STR, section, NM_LINE_MAX)                                                                                     \
+    X(U64, min_words, 0)                                                                                             \
+    X(U64, max_words, 0)                                                                                             \
+    X(BOOL, last_try, 0)                                                                                             \
+    X(STR, feedback_rule, NM_NAME_MAX)                                                                               \
+    X(STR, feedback_detail, NM_LINE_MAX)                                                                             \
+    X(STR, feedback_text, NM_TEXT_MAX) \
+    X(STR, endpoint, NM_NAME_MAX) \
+    X(U64, prompt_max, 0)
+
+/* generator -> broker: an answered call, accepted or not; also the record in the response log.
+ * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
+ * project's currency; prompt_bound: tokens that the prompt can have had at most. */
+#define NM_FIELDS_response(X)                                                                                        \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(BOOL, accepted, 0)                                                                                             \
+    X(STR, text, NM_TEXT_MAX)                                                                                        \
+    X(STR, rule, NM_NAME_MAX)                                                                                        \
+    X(STR, detail, NM_LINE_MAX)                                                                                      \
+    X(LIST_entity, entities, 256)                                                                                    \
+    X(STR, endpoint, NM_NAME_MAX)                                                                                    \
+    X(STR, model, NM_NAME_MAX)                                                                                       \
+    X(STR, prompt_hash, NM_NAME_MAX)                                                                                 \
+    X(U64, seed, 0)                                                                                                  \
+    X(STR, constraint, NM_NAME_MAX)                                                                                  \
+    X(U64, status, 0)                                                                                                \
+    X(U64, tokens_in, 0)                                                                                             \
+    X(U64, tokens_out, 0)                                                                                            \
+    X(U64, latency_ms, 0)                                                                                            \
+    X(U64, created_ms, 0)                                                                                            \
+    X(U64, cost_micros, 0)                                                                                           \
+    X(BIN, body, NM_BODY_MAX) \
+    X(U64, prompt_bound, 0)
+
+/* generator -> broker: a call that brought no answer; burns no attempt.
+ * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint
+ * is of no use; tokens_in, tokens_out: what it used all the same; prompt_bound: as in a response. */
+#define NM_FIELDS_failure(X)                                                                                         \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(STR, kind, NM_NAME_MAX)                                                                                        \
+    X(STR, endpoint, NM_NAME_MAX)                                                                                    \
+    X(STR, detail, NM_LINE_MAX)                                                                                      \
+    X(U64, status, 0)                                                                                                \
+    X(U64, retry_after_ms, 0)                                                                                        \
+    X(BOOL, fatal, 0) \
+    X(U64, tokens_in, 0) \
+    X(U64, tokens_out, 0) \
+    X(U64, prompt_bound, 0)
+
+/* broker -> worker: these are durable at the broker. */
+#define NM_FIELDS_ack(X) X(LIST_hold, items, NM_LIST_MAX)
+
+/* broker -> aligner: align and keep one accepted text. */
+#define NM_FIELDS_align(X)                                                                                           \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(STR, text, NM_TEXT_MAX)                                                                                        \
+    X(LIST_entity, entities, 256)                                                                                    \
+    X(STR, prompt_hash, NM_NAME_MAX)                                                                                 \
+    X(STR, model, NM_NAME_MAX)                                                                                       \
+    X(U64, seed, 0)                                                                                                  \
+    X(STR, constraint, NM_NAME_MAX)
+
+/* aligner -> broker: committed on the aligner's disk; kept until acknowledged, then served or dropped.
+ * rule: empty, or why the sample cannot be used. */
+#define NM_FIELDS_aligned(X)                                                                                         \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(U64, tokens, 0)                                                                                                \
+    X(U64, mentions, 0)                                                                                              \
+    X(STR, rule, NM_NAME_MAX)                                                                                        \
+    X(STR, detail, NM_LINE_MAX)
+
+/* broker -> generator: the goal is reached; a generator started with --exit-when-done leaves. */
+#define NM_FIELDS_done(X) X(U64, accepted, 0) X(U64, aligned, 0)
+
+/* any -> broker, trainer -> aligner: part of a named blob. */
+#define NM_FIELDS_blob_read(X) X(STR, name, NM_NAME_MAX) X(U64, offset, 0) X(U64, length, 0)
+
+/* the answer: data at offset of total bytes; checksum: XXH3-64 of data; digest: XXH3-64 of the whole blob;
+ * error: empty, or why there is none. */
+#define NM_FIELDS_blob_data(X)                                                                                       \
+    X(STR, name, NM_NAME_MAX)                                                                                        \
+    X(U64, offset, 0)                                                                                                \
+    X(U64, total, 0)                                                                                                 \
+    X(U64, checksum, 0)                                                                                              \
+    X(U64, digest, 0)                                                                                                \
+    X(STR, error, NM_LINE_MAX)                                                                                       \
+    X(BIN, data, NM_BODY_MAX)
+
+/* trainer, cli -> broker: who has the data set. */
+#define NM_FIELDS_directory_read(X) X(STR, run, NM_NAME_MAX)
+#define NM_FIELDS_directory(X)                                                                                       \
+    X(STR, run, NM_NAME_MAX)                                                                                         \
+    X(BOOL, complete, 0)                                                                                             \
+    X(U64, aligned, 0)                                                                                               \
+    X(LIST_aligner, aligners, 4096)
+
+/* A finished BIO sample: the record in an aligner's store and in a shard. */
+#define NM_FIELDS_sample(X)                                                                                          \
+    X(U64, task, 0)                                                                                                  \
+    X(U64, attempt, 0)                                                                                               \
+    X(STR, text, NM_TEXT_MAX)                                                                                        \
+    X(LIST_token, tokens, NM_LIST_MAX)                                                                               \
+    X(LIST_mention, mentions, NM_LIST_MAX)                                                                           \
+    X(STR, prompt_hash, NM_NAME_MAX)                                                                                 \
+    X(STR, model, NM_NAME_MAX)                                                                                       \
+    X(U64, seed, 0)                                                                                                  \
+    X(STR, constraint, NM_NAME_MAX)
+
+/* Every frame type: X(NUMBER, name).  Numbers are never reused. */
+#define NM_MESSAGES(X)                                                                                               \
+    X(1, hello)                                                                                                      \
+    X(2, welcome)                                                                                                    \
+    X(3, heartbeat)                                                                                                  \
+    X(4, goodbye)                                                                                                    \
+    X(5, error)                                                                                                      \
+    X(6, task)                                                                                                       \
+    X(7, response)                                                                                                   \
+    X(8, failure)                                                                                                    \
+    X(9, ack)                                                                                                        \
+    X(10, align)                                                                                                     \
+    X(11, aligned)                                                                                                   \
+    X(12, done)                                                                                                      \
+    X(13, blob_read)                                                                                                 \
+    X(14, blob_data)                                                                                                 \
+    X(15, directory_read)                                                                                            \
+    X(16, directory)
+/* clang-format on */
+
+/* ---- the structs ----------------------------------------------------------------------------- */
+
+#define NM_MEMBER_U64(name) uint64_t name;
+#define NM_MEMBER_F64(name) double name;
+#define NM_MEMBER_BOOL(name) bool name;
+#define NM_MEMBER_STR(name) struct nm_str name;
+#define NM_MEMBER_BIN(name) struct nm_str name;
+#define NM_MEMBER_LIST_entity(name)                                                                                  \
+    struct nm_msg_entity *name;                                                                                      \
+    size_t n_##name;
+#define NM_MEMBER_LIST_hold(name)                                                                                    \
+    struct nm_msg_hold *name;                                                                                        \
+    size_t n_##name;
+#define NM_MEMBER_LIST_aligner(name)                                                                                 \
+    struct nm_msg_aligner *name;                                                                                     \
+    size_t n_##name;
+#define NM_MEMBER_LIST_token(name)                                                                                   \
+    struct nm_msg_token *name;                                                                                       \
+    size_t n_##name;
+#define NM_MEMBER_LIST_mention(name)                                                                                 \
+    struct nm_msg_mention *name;                                                                                     \
+    size_t n_##name;
+#define NM_MEMBER(kind, name, max) NM_MEMBER_##kind(name)
+#define NM_STRUCT(name)                                                                                              \
+    struct nm_msg_##name {                                                                                           \
+        NM_FIELDS_##name(NM_MEMBER)                                                                                  \
+    }
+
+NM_STRUCT(entity);
+NM_STRUCT(hold);
+NM_STRUCT(aligner);
+NM_STRUCT(token);
+NM_STRUCT(mention);
+#define NM_MESSAGE_STRUCT(number, name) NM_STRUCT(name);
+NM_MESSAGES(NM_MESSAGE_STRUCT)
+NM_STRUCT(sample);
+
+enum nm_msg_type {
+#define NM_MESSAGE_ENUM(number, name) NM_MSG_##name = (number),
+    NM_MESSAGES(NM_MESSAGE_ENUM)
+};
+
+/* A frame in memory: msg.type says which member of msg.u is meant, e.g. NM_MSG_task and msg.u.task. */
+struct nm_msg {
+    enum nm_msg_type type;
+    union {
+#define NM_MESSAGE_MEMBER(number, name) struct nm_msg_##name name;
+        NM_MESSAGES(NM_MESSAGE_MEMBER)
+    } u;
+};
+
+/* nm_msg_type_name - "task"; "unknown" for a number that is none. */
+const char *nm_msg_type_name(enum nm_msg_type type);
+
+/* nm_msg_encode - append the frame to out.  NM_ELIMIT: a field over its maximum, or out full.  NM_ENOMEM.
+ * NM_EFORMAT: a STR field that is not UTF-8. */
+enum nm_err nm_msg_encode(const struct nm_msg *msg, struct nm_buf *out);
+
+/* nm_msg_decode - read one frame into *msg, its strings and lists into arena.
+ * NM_EFORMAT: not msgpack, wrong shape or kind, not UTF-8, trailing bytes; NM_ELIMIT: over a maximum;
+ * NM_EVERSION: a type this build does not know; NM_ENOMEM.  diag names the message and the field. */
+enum nm_err nm_msg_decode(const void *data, size_t len, struct nm_arena *arena, struct nm_msg *msg,
+                          struct nm_diag *diag);
+
+/* nm_msg_map - the bytes of the map in a frame that nm_msg_decode has read: the form of a record on disk. */
+struct nm_str nm_msg_map(const void *frame, size_t len);
+
+/* Records on disk: the same encoding without the type.  Errors as above. */
+enum nm_err nm_response_encode(const struct nm_msg_response *response, struct nm_buf *out);
+enum nm_err nm_response_decode(const void *data, size_t len, struct nm_arena *arena, struct nm_msg_response *response,
+                               struct nm_diag *diag);
+enum nm_err nm_sample_encode(const struct nm_msg_sample *sample, struct nm_buf *out);
+enum nm_err nm_sample_decode(const void *data, size_t len, struct nm_arena *arena, struct nm_msg_sample *sample,
+                             struct nm_diag *diag);
+
+#endif

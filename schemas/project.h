@@ -1,0 +1,134 @@
+/* project.h - a project.yaml, checked (owns libcyaml).
+ *
+ * Every string is NUL-terminated and owned by the project; absent optional ones are NULL or hold the default.
+ * Paths are as written; nm_project_path makes them relative to the project's directory.  Read-only after loading,
+ * so any thread.  The JSON schema of the file is project.schema.json.
+ */
+#ifndef NM_SCHEMAS_PROJECT_H
+#define NM_SCHEMAS_PROJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "schemas/entities.h"
+
+enum nm_constrain { NM_CONSTRAIN_NEVER, NM_CONSTRAIN_LAST, NM_CONSTRAIN_ALWAYS };
+/* When a commit is forced to the disk: before its acks, every sync_interval_ms, or by the system alone. */
+enum nm_durability { NM_DURABILITY_ALWAYS, NM_DURABILITY_INTERVAL, NM_DURABILITY_OS };
+enum nm_constraint { NM_CONSTRAINT_AUTO, NM_CONSTRAINT_GRAMMAR, NM_CONSTRAINT_NONE };
+
+struct nm_range {
+    uint32_t min, max;
+};
+
+struct nm_project_list {
+    char *type;       /* "Chemical": letters, digits, '_' and '-' */
+    char *file;       /* the list, relative to the project */
+    char *definition; /* for the prompt; NULL: none */
+};
+
+struct nm_project_endpoint {
+    char *name;           /* for messages and records */
+    char *url;            /* base, up to and without /chat/completions; ${VAR} is replaced from the environment */
+    char *model;          /* sent as "model" */
+    char *api_key_env;    /* the environment variable that holds the key; NULL: none is sent */
+    uint32_t concurrency; /* calls in flight, of the whole fleet */
+    uint32_t max_tokens;
+    double temperature, top_p;
+    uint32_t timeout_s;
+    uint32_t requests_per_minute, tokens_per_minute; /* of the whole fleet; 0: no limit */
+    double price_in, price_out;                      /* money for a million tokens of prompts, of answers */
+    uint32_t weight;                                 /* share of the calls */
+    enum nm_constraint constraint;
+};
+
+struct nm_project_generation {
+    char *domain;             /* "biomedical research" */
+    char *template;           /* file of the prompt template; NULL: the built-in one */
+    struct nm_range entities; /* in one sample that is no negative */
+    double negatives;         /* share of samples that hold no entity */
+    struct nm_range words;    /* in a sentence */
+    uint32_t attempts;        /* answered calls a task may use */
+    enum nm_constrain constrain;
+    char **styles;
+    uint32_t n_styles; /* 0: the built-in list */
+    char **sections;
+    uint32_t n_sections;
+};
+
+/* Of the whole run, hard; 0: no limit. */
+struct nm_project_budget {
+    double money;
+    uint64_t tokens, requests;
+};
+
+struct nm_project_broker {
+    char *bind, *stats, *publish; /* endpoints; "tcp://127.0.0.1:*" takes a free port */
+    uint32_t lease_s, heartbeat_s;
+    enum nm_durability durability;
+    uint32_t sync_interval_ms; /* of NM_DURABILITY_INTERVAL */
+    const char *log_level;     /* debug, info, warn or error */
+};
+
+struct nm_project_trainer {
+    char *model; /* a Hugging Face directory; ${VAR} is replaced from the environment */
+    uint32_t epochs, batch, max_length;
+    double learning_rate, warmup, weight_decay, clip, dropout; /* dropout < 0: as config.json says */
+    uint64_t seed;
+};
+
+struct nm_project {
+    uint32_t version; /* of the file's form: 1 */
+    char *name;
+    uint64_t seed;
+    struct {
+        uint64_t samples;        /* 0: as many as it takes to ask for each entity min_per_entity times */
+        uint32_t min_per_entity; /* accepted texts of each entity; 0: no such goal */
+        uint32_t give_up; /* rejected answers in a row, to tasks that ask for it alone, before it is given up */
+    } goal;
+    struct nm_project_list *lists; /* key "entities" */
+    uint32_t n_lists;
+    struct nm_project_endpoint *endpoints;
+    uint32_t n_endpoints;
+    struct nm_project_generation generation;
+    struct nm_project_budget budget;
+    struct nm_project_broker broker;
+    struct {
+        uint32_t shard_samples;
+    } aligner;
+    struct nm_project_trainer trainer;
+    char *gold; /* CoNLL file for evaluation; NULL: none */
+};
+
+/* nm_project_load - read PATH (a project.yaml, or a directory that holds one) and check it.
+ * NM_ENOENT, NM_EAUTH, NM_EIO: the file; NM_EFORMAT: bad YAML, an unknown key (the nearest valid one is named), a
+ * value out of its range: file and line in diag. */
+enum nm_err nm_project_load(const char *path, struct nm_project **project, struct nm_diag *diag);
+
+/* nm_project_parse - the same from memory; name stands for the file in messages. */
+enum nm_err nm_project_parse(const char *yaml, size_t len, const char *name, struct nm_project **project,
+                             struct nm_diag *diag);
+void nm_project_destroy(struct nm_project **project);
+
+/* nm_project_file - the project.yaml that PATH means, into out.  NM_ELIMIT. */
+enum nm_err nm_project_file(const char *path, char *out, size_t size);
+
+/* nm_project_path - file as the project at PATH (as given to nm_project_load) means it, into out.  NM_ELIMIT. */
+enum nm_err nm_project_path(const char *path, const char *file, char *out, size_t size);
+
+/* nm_project_price - millionths of money for a million tokens.  nm_project_cost_micros - what a call cost in
+ * millionths of money, rounded up; both saturate. */
+uint64_t nm_project_price(double price);
+uint64_t nm_project_cost_micros(const struct nm_project_endpoint *endpoint, uint64_t tokens_in, uint64_t tokens_out);
+
+/* nm_project_expand - value with every ${VAR} replaced, appended to out.  NM_ENOENT: VAR is not set; diag names
+ * it and key ("endpoints: url"). */
+enum nm_err nm_project_expand(const char *key, const char *value, struct nm_buf *out, struct nm_diag *diag);
+
+/* nm_project_entities - load every list of the project at PATH.  Errors as nm_entities_load. */
+enum nm_err nm_project_entities(const struct nm_project *project, const char *path, struct nm_entities **entities,
+                                struct nm_diag *diag);
+
+#endif

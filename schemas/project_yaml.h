@@ -1,0 +1,87 @@
+/* project_yaml.h - project.yaml as libcyaml reads it; private to project.c.
+ *
+ * Every optional scalar is a pointer, NULL where the file does not say: defaults are project.c's.
+ */
+#ifndef NM_SCHEMAS_PROJECT_YAML_H
+#define NM_SCHEMAS_PROJECT_YAML_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct raw_range {
+    uint32_t *min, *max;
+};
+
+struct raw_list {
+    char *type, *file, *definition;
+};
+
+struct raw_endpoint {
+    char *name, *url, *model, *api_key_env, *constraint;
+    uint32_t *concurrency, *max_tokens, *timeout_s, *requests_per_minute, *tokens_per_minute, *weight;
+    double *temperature, *top_p, *price_in, *price_out;
+};
+
+struct raw_generation {
+    char *domain, *template, *constrain;
+    struct raw_range *entities, *words;
+    double *negatives;
+    uint32_t *attempts;
+    char **styles, **sections;
+    uint32_t styles_count, sections_count;
+};
+
+struct raw_budget {
+    double *money;
+    uint64_t *tokens, *requests;
+};
+
+struct raw_broker {
+    char *bind, *stats, *publish, *log_level, *durability;
+    uint32_t *lease_s, *heartbeat_s, *sync_interval_ms;
+};
+
+struct raw_aligner {
+    uint32_t *shard_samples;
+};
+
+struct raw_trainer {
+    char *model;
+    uint32_t *epochs, *batch, *max_length;
+    double *learning_rate, *warmup, *weight_decay, *clip, *dropout;
+    uint64_t *seed;
+};
+
+struct raw_coverage {
+    uint32_t *min_per_entity, *give_up;
+};
+
+struct raw_goal {
+    uint64_t *samples;
+    struct raw_coverage *coverage;
+};
+
+struct raw_project {
+    uint32_t *version;
+    char *name, *gold;
+    uint64_t *seed;
+    struct raw_goal *goal;
+    struct raw_list *entities;
+    struct raw_endpoint *endpoints;
+    uint32_t entities_count, endpoints_count;
+    struct raw_generation *generation;
+    struct raw_budget *budget;
+    struct raw_broker *broker;
+    struct raw_aligner *aligner;
+    struct raw_trainer *trainer;
+};
+
+/* raw_project_load - NM_EFORMAT: bad YAML, an unknown key (the nearest valid one is named), a missing key, a value
+ * of the wrong kind; diag begins with "name:line:".  NM_ENOMEM. */
+enum nm_err raw_project_load(const char *yaml, size_t len, const char *name, struct raw_project **raw,
+                             struct nm_diag *diag);
+void raw_project_free(struct raw_project **raw);
+
+#endif

@@ -1,0 +1,169 @@
+/* Tokens/s of forward + backward + AdamW on random packed batches, and of the forward pass alone; beside them the
+ * rate of plain OpenBLAS products of the same shapes, which is the roof.
+ *
+ * usage: train_step MODEL_DIR|base [steps 20] [sequences 32] [mean length 36] [threads 0]
+ * "base" is BERT-base's shape with random weights.  Last line: one JSON object.
+ */
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/hash.h"
+#include "workers/trainer/bert.h"
+#include "workers/trainer/optimizer.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct random_batch {
+    struct nm_batch batch;
+    uint32_t *ids, *seq_start;
+    int32_t *labels;
+};
+
+/* Lengths spread evenly from half to one and a half of the mean. */
+static struct random_batch make_batch(struct nm_rng *rng, size_t n_seqs, size_t mean, size_t vocab)
+{
+    struct random_batch b = {.seq_start = calloc(n_seqs + 1, sizeof *b.seq_start)};
+    for (size_t s = 0; s < n_seqs; s++)
+        b.seq_start[s + 1] = b.seq_start[s] + (uint32_t)(mean / 2 + nm_rng_below(rng, mean + 1));
+    size_t n = b.seq_start[n_seqs];
+    b.ids = calloc(n, sizeof *b.ids);
+    b.labels = calloc(n, sizeof *b.labels);
+    for (size_t t = 0; t < n; t++) {
+        b.ids[t] = (uint32_t)nm_rng_below(rng, vocab);
+        b.labels[t] = (int32_t)nm_rng_below(rng, 6) - 1;
+    }
+    b.batch = (struct nm_batch){n_seqs, n, b.ids, b.seq_start, b.labels};
+    return b;
+}
+
+static void fail(const struct nm_diag *diag)
+{
+    (void)fprintf(stderr, "train_step: %s\n", diag->text);
+    exit(1);
+}
+
+static struct nm_bert *make_model(const char *from, size_t threads)
+{
+    static const char *const labels[] = {"O", "B-Chemical", "I-Chemical", "B-Disease", "I-Disease"};
+    struct nm_bert_options options = {.labels = labels, .n_labels = 5, .seed = 1, .n_threads = threads};
+    struct nm_model_config base = {.vocab_size = 30522,
+                                   .hidden_size = 768,
+                                   .n_layers = 12,
+                                   .n_heads = 12,
+                                   .intermediate_size = 3072,
+                                   .max_positions = 512,
+                                   .n_types = 2,
+                                   .layer_norm_eps = 1e-12F,
+                                   .hidden_dropout = 0.1F,
+                                   .attention_dropout = 0.1F,
+                                   .classifier_dropout = 0.1F,
+                                   .initializer_range = 0.02F};
+    struct nm_bert *bert = NULL;
+    struct nm_diag diag;
+    enum nm_err err = strcmp(from, "base") == 0 ? nm_bert_new(&bert, &base, &options, &diag)
+                                                : nm_bert_load(&bert, from, &options, &diag);
+    if (err != NM_OK)
+        fail(&diag);
+    if (strcmp(from, "base") == 0)
+        nm_bert_init_weights(bert, 1);
+    return bert;
+}
+
+/* GFLOP/s of the products of one layer, forward, by OpenBLAS with its own threads. */
+static double sgemm_rate(const struct nm_model_config *c, size_t n, int threads)
+{
+    size_t h = c->hidden_size, m = c->intermediate_size;
+    float *x = calloc(n * m, sizeof *x), *w = calloc(m * h, sizeof *w), *y = calloc(n * m, sizeof *y);
+    double best = 0;
+    for (size_t i = 0; i < n * m; i++)
+        x[i] = (float)(i % 13);
+    for (size_t i = 0; i < m * h; i++)
+        w[i] = (float)(i % 11);
+    openblas_set_num_threads(threads);
+    for (int rep = 0; rep < 10; rep++) {
+        double t = now();
+        for (int k = 0; k < 4; k++) {
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)m, (int)h, 1.0F, x, (int)h, w, (int)h,
+                        0.0F, y, (int)m);
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)h, (int)m, 1.0F, x, (int)m, w, (int)m,
+                        0.0F, y, (int)h);
+        }
+        t = now() - t;
+        double rate = 4e-9 * 4.0 * (double)n * (double)m * (double)h / t;
+        best = rate > best ? rate : best;
+    }
+    openblas_set_num_threads(1);
+    free(x);
+    free(w);
+    free(y);
+    return best;
+}
+
+/* Floating point operations of the encoder's dense layers, forward and backward, per token. */
+static double flops_per_token(const struct nm_model_config *c)
+{
+    double h = (double)c->hidden_size, m = (double)c->intermediate_size;
+    return 6.0 * (double)c->n_layers * (4.0 * h * h + 2.0 * h * m);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        (void)fprintf(stderr, "usage: %s MODEL_DIR|base [steps] [sequences] [mean length] [threads]\n", argv[0]);
+        return 2;
+    }
+    size_t steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 20, seqs = argc > 3 ? strtoul(argv[3], NULL, 10) : 32;
+    size_t mean = argc > 4 ? strtoul(argv[4], NULL, 10) : 36, threads = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
+    struct nm_bert *bert = make_model(argv[1], threads);
+    const struct nm_model_config *c = nm_bert_config(bert);
+    struct nm_optimizer_options options = nm_optimizer_defaults();
+    struct nm_optimizer *opt = NULL;
+    struct nm_diag diag;
+    struct nm_rng rng;
+    const float *logits;
+    double loss = 0, train_time = 0, step_time = 0, tag_time = 0, tokens = 0;
+    options.n_threads = threads;
+    nm_rng_init(&rng, 5);
+    if (nm_optimizer_new(&opt, nm_bert_params(bert), &options, &diag) != NM_OK)
+        fail(&diag);
+    for (size_t i = 0; i < steps + 2; i++) {
+        struct random_batch b = make_batch(&rng, seqs, mean, c->vocab_size);
+        double t0 = now();
+        nm_bert_zero_grad(bert);
+        if (nm_bert_train(bert, &b.batch, 1.0F, i, &loss, NULL, &diag) != NM_OK)
+            fail(&diag);
+        double t1 = now();
+        (void)nm_optimizer_step(opt);
+        double t2 = now();
+        if (nm_bert_forward(bert, &b.batch, &logits, &diag) != NM_OK)
+            fail(&diag);
+        double t3 = now();
+        if (i >= 2) { /* the first two touch memory for the first time */
+            train_time += t1 - t0;
+            step_time += t2 - t1;
+            tag_time += t3 - t2;
+            tokens += (double)b.batch.n_tokens;
+        }
+        free(b.ids);
+        free(b.labels);
+        free(b.seq_start);
+    }
+    double rate = tokens / (train_time + step_time), tag = tokens / tag_time;
+    double peak = sgemm_rate(c, (size_t)(tokens / (double)steps), threads == 0 ? 2 : (int)threads);
+    double share = rate * flops_per_token(c) / (peak * 1e9);
+    printf("train %.0f tokens/s (forward+backward %.1f ms, step %.1f ms a batch), tag %.0f tokens/s\n", rate,
+           1e3 * train_time / (double)steps, 1e3 * step_time / (double)steps, tag);
+    printf("sgemm %.1f GFLOP/s; training's dense layers reach %.1f %% of it; loss %.4f\n", peak, 100.0 * share, loss);
+    printf("{\"bench\":\"train\",\"metric\":\"share_of_sgemm_peak\",\"value\":%.3f,\"unit\":\"x\"}\n", share);
+    nm_optimizer_destroy(&opt);
+    nm_bert_destroy(&bert);
+    return 0;
+}

@@ -1,0 +1,51 @@
+"""project.schema.json has the keys that the loader reads, no more and no less, and the loader's ranges and defaults."""
+import json
+import re
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2] / "schemas"
+SECTIONS = {"raw_project": "", "raw_goal": "goal", "raw_coverage": "goal.coverage", "raw_list": "entities", "raw_endpoint": "endpoints",
+            "raw_generation": "generation", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner", "raw_trainer": "trainer"}
+
+
+def keys_in_loader():
+    code = (ROOT / "project_yaml.c").read_text()
+    return {name: set(re.findall(rf"(?:STRING|UINT|FLOAT|MAPPING|LIST)\({owner}, (\w+)", code))
+            for owner, name in SECTIONS.items()}
+
+
+def section(schema, name):
+    node = schema
+    for part in name.split(".") if name else []:
+        node = node["properties"][part]
+    return node.get("items", node)["properties"]
+
+
+class ProjectSchema(unittest.TestCase):
+    def setUp(self):
+        self.schema = json.loads((ROOT / "project.schema.json").read_text())
+
+    def test_same_keys(self):
+        for name, keys in keys_in_loader().items():
+            self.assertTrue(keys, name)
+            self.assertEqual(keys, set(section(self.schema, name)), name)
+
+    def test_same_ranges_and_defaults(self):
+        code = (ROOT / "project.c").read_text()
+        found = re.findall(r'(?:uint_in|float_in)\(\s*c, (?:section|"(\w+)"), (?:nth|0), "(\w+)",\s*in->\w+, ([\d.e-]+), ([\d.e-]+),\s*([\d.e* ]+)\)', code)
+        self.assertGreaterEqual(len(found), 12)
+        by_key = {}
+        for name in SECTIONS.values():
+            for key, node in section(self.schema, name).items():
+                by_key.setdefault(key, node)
+        for _, key, default, low, high in found:
+            node = by_key[key]
+            self.assertEqual(float(low), node["minimum"], key)
+            self.assertEqual(eval(high), node["maximum"], key)  # an arithmetic literal of ours, like 7 * 86400
+            if "default" in node:
+                self.assertEqual(float(default), node["default"], key)
+
+
+if __name__ == "__main__":
+    unittest.main()

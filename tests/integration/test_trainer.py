@@ -1,0 +1,188 @@
+"""nermill-trainer as a program: training, kill -9 and resume, what it says to bad input, and transformers' opinion."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import time
+
+import harness
+import tiny_bert
+from harness import EXIT_INPUT, EXIT_OK, EXIT_SIGNAL, EXIT_USAGE
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class TrainerCase(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.model = tiny_bert.write(self.dir / "base")
+        self.train_file = self.write("train.conll", tiny_bert.corpus(200))
+        self.gold_file = self.write("gold.conll", tiny_bert.corpus(40, seed=3))
+
+    def trainer(self, *args, **more):
+        return self.nermill(*args, name="nermill-trainer", **more)
+
+    def train_args(self, out, *more):
+        return ["train", "--model", self.model, "--train", self.train_file, "--out", self.dir / out,
+                "--epochs", "4", "--lr", "0.01", "--batch", "8", "--threads", "1", *more]
+
+    def trained(self):
+        result = self.trainer(*self.train_args("out", "--gold", self.gold_file, "--epochs", "12"))
+        self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+        return self.dir / "out"
+
+
+class Train(TrainerCase):
+    def test_train_evaluate_predict(self):
+        out = self.trained()
+        card = json.loads((out / "nermill.json").read_text())
+        self.assertGreater(card["scores"]["f1"], 0.95)
+        self.assertEqual(card["training"]["steps"], 300)
+        self.assertEqual(len(card["training"]["losses"]), 12)
+        result = self.trainer("evaluate", "--model", out, "--gold", self.gold_file, "--json")
+        self.assertAlmostEqual(json.loads(result.stdout)["f1"], card["scores"]["f1"], places=9)
+        text = self.write("text.txt", "the zinc saw no fever.\n")
+        result = self.trainer("predict", "--model", out, text)
+        self.assertEqual(result.stdout, "the [zinc|Metal] saw no [fever|Ill].\n")
+        result = self.trainer("predict", "--model", out, "--format", "jsonl", text)
+        entities = json.loads(result.stdout)["entities"]
+        self.assertEqual([(e["start"], e["end"], e["type"]) for e in entities], [(4, 8, "Metal"), (16, 21, "Ill")])
+        again = self.trainer(*self.train_args("out", "--epochs", "12"))
+        self.assertIn("already", again.stdout)
+
+    def test_predict_reads_standard_input_and_conll(self):
+        out = self.trained()
+        result = self.trainer("predict", "--model", out, input="iron\n")
+        self.assertEqual(result.stdout, "[iron|Metal]\n")
+        result = self.trainer("predict", "--model", out, "--input", "conll", "--format", "conll", "-", input="no\niron\n")
+        self.assertEqual(result.stdout, "no\tO\niron\tB-Metal\n\n")
+
+    def test_score_of_columns(self):
+        columns = self.write("three.conll", "a\tB-X\tB-X\nb\tO\tB-Y\n\nc\tB-X\tO\n")
+        result = self.trainer("score", columns, "--json")
+        score = json.loads(result.stdout)
+        self.assertEqual((score["precision"], score["recall"], score["f1"]), (0.5, 0.5, 0.5))
+        self.assertEqual(score["types"]["Y"]["predicted"], 1)
+        self.assert_fails(self.trainer("score", self.write("two.conll", "a O\n")), EXIT_INPUT, "two.conll:1")
+
+
+class Kill(TrainerCase):
+    def run_and_kill(self, out, after, sig):
+        with subprocess.Popen(
+            [harness.program("nermill-trainer"), *map(str, self.train_args(out, "--checkpoint-steps", "1"))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as process:
+            time.sleep(after)
+            process.send_signal(sig)
+            return process.wait(timeout=60)
+
+    def test_killed_and_resumed_gives_the_same_bits(self):
+        self.assertEqual(self.trainer(*self.train_args("whole")).returncode, EXIT_OK)
+        kills = 0
+        for i in range(12):
+            kills += self.run_and_kill("parts", 0.05 + 0.04 * i, signal.SIGKILL) == -signal.SIGKILL
+        self.assertGreater(kills, 3)
+        result = self.trainer(*self.train_args("parts"))
+        self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+        whole, parts = (self.dir / d / "model.safetensors" for d in ("whole", "parts"))
+        self.assertEqual(whole.read_bytes(), parts.read_bytes())
+        self.assertEqual([p.name for p in (self.dir / "parts").glob("checkpoint*")], [])
+
+    def test_sigterm_saves_and_says_so(self):
+        args = self.train_args("out", "--checkpoint-steps", "0")
+        args[args.index("--epochs") + 1] = "900"
+        with subprocess.Popen([harness.program("nermill-trainer"), *map(str, args)], stderr=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, text=True) as process:
+            time.sleep(1)
+            process.terminate()
+            _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, EXIT_SIGNAL)
+        self.assertIn("run it again to go on", stderr)
+        self.assertTrue((self.dir / "out" / "checkpoint.json").exists())
+
+
+class Storage(TrainerCase):
+    def test_failed_write_leaves_the_last_checkpoint(self):
+        self.assertEqual(self.trainer(*self.train_args("whole")).returncode, EXIT_OK)
+        self.assertEqual(self.trainer(*self.train_args("out", "--max-steps", "7")).returncode, EXIT_SIGNAL)
+        index = self.dir / "out" / "checkpoint.json"
+        before = index.read_bytes()
+
+        def no_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+        result = self.trainer(*self.train_args("out"), preexec_fn=no_room)
+        self.assertNotIn(result.returncode, (EXIT_OK, EXIT_SIGNAL))
+        self.assertIn("checkpoint-", result.stderr)
+        self.assertEqual(index.read_bytes(), before)
+        self.assertEqual(self.trainer(*self.train_args("out")).returncode, EXIT_OK)
+        whole, resumed = (self.dir / d / "model.safetensors" for d in ("whole", "out"))
+        self.assertEqual(whole.read_bytes(), resumed.read_bytes())
+
+    def test_the_encoder_is_not_overwritten(self):
+        result = self.trainer(*self.train_args("base"))
+        self.assert_fails(result, EXIT_INPUT, "the encoder's own directory")
+
+
+class BadInput(TrainerCase):
+    def train_fails(self, *words, code=EXIT_INPUT):
+        self.assert_fails(self.trainer(*self.train_args("out")), code, *words)
+
+    def test_data(self):
+        for text, words in [
+            ("a B-X\nb\n", ["train.conll:2", "no tag"]),
+            ("a B-X\nb Q\n", ["train.conll:2", "is no BIO tag"]),
+            (b"a B-X\n\xff\xfe O\n", ["train.conll:2", "not UTF-8"]),
+            ("", ["train.conll", "no sentence"]),
+            ("a O\n", ["no entity"]),
+        ]:
+            self.write("train.conll", text)
+            self.train_fails(*words)
+        self.train_file.unlink()
+        self.train_fails("train.conll", "No such file")
+
+    def test_model(self):
+        weights = self.model / "model.safetensors"
+        whole = weights.read_bytes()
+        for data, word in [(whole[:-100], "model.safetensors"), (whole[:50], "model.safetensors"), (b"", "model.safetensors")]:
+            weights.write_bytes(data)
+            self.train_fails(word)
+        weights.write_bytes(whole.replace(b'"F32"', b'"I32"'))
+        self.train_fails("I32")
+        weights.write_bytes(whole)
+        (self.model / "vocab.txt").write_text("a\nb\n")
+        self.train_fails("vocab.txt", "[UNK]")
+        (self.model / "vocab.txt").write_text("\n".join(tiny_bert.VOCABULARY + ["more"]) + "\n")
+        self.train_fails("the model embeddings for")
+        (self.model / "vocab.txt").unlink()
+        self.train_fails("neither tokenizer.json nor vocab.txt")
+        (self.model / "config.json").write_text("{")
+        self.assert_fails(self.trainer("evaluate", "--model", self.model, "--gold", self.gold_file), EXIT_INPUT)
+
+    def test_command_line(self):
+        self.assert_fails(self.trainer("train", "--model", "x"), EXIT_USAGE, "--out is missing")
+        self.assert_fails(self.trainer(*self.train_args("out", "--lr", "fast")), EXIT_USAGE, "--lr", "fast")
+        self.assert_fails(self.trainer("explode"), EXIT_USAGE, "explode")
+        self.assert_fails(self.trainer("--broker", "tcp://127.0.0.1:9", "--out", "x", "--wait", "1"), 4, "127.0.0.1:9")
+        self.assert_fails(self.trainer("predict", "--model", self.model), EXIT_INPUT)
+        for command in ["train", "evaluate", "predict", "score", "--broker"]:
+            result = self.trainer(command, *(["x"] if command == "--broker" else []), "--help")
+            self.assertEqual(result.returncode, EXIT_OK)
+            self.assertTrue(result.stdout.startswith("usage: nermill-trainer"))
+
+
+class Transformers(TrainerCase):
+    def test_loads_and_agrees(self):
+        python = os.environ.get("NERMILL_TORCH_PYTHON")
+        if not python:
+            self.skipTest("set NERMILL_TORCH_PYTHON to a Python with torch and transformers to compare with them")
+        out = self.trained()
+        result = subprocess.run(
+            [python, HERE / "transformers_load.py", harness.program("nermill-trainer"), out, self.gold_file],
+            capture_output=True, text=True, timeout=300, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+        self.assertIn("the same tags", result.stdout)

@@ -1,0 +1,11 @@
+# unit tests of the aligner part: one nm_test() line each
+nm_test(tokenize LINK nm_aligner)
+nm_test(matcher LINK nm_aligner)
+nm_test(shard LINK nm_shard)
+nm_test(aside LINK nm_shard)
+nm_test(bio LINK nm_aligner)
+nm_test(samples LINK nm_aligner)
+nm_test(aligner LINK nm_aligner)
+add_dependencies(test_aligner nermill-aligner)
+set_tests_properties(unit.aligner PROPERTIES ENVIRONMENT NERMILL_ALIGNER=$<TARGET_FILE:nermill-aligner> TIMEOUT 120)
+nm_test(export LINK nm_aligner)

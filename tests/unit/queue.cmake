@@ -1,0 +1,10 @@
+# unit tests of the queue part: one nm_test() line each
+nm_test(map LINK nm_queue)
+nm_test(plan LINK nm_queue)
+nm_test(coverage LINK nm_queue)
+nm_test(queue LINK nm_queue)
+nm_test(ledger LINK nm_ledger)
+nm_test(ledger_check LINK nm_ledger nm_store)
+nm_test(durability LINK nm_store)
+nm_test(histogram LINK nm_queue)
+nm_test(governor LINK nm_queue)

@@ -1,0 +1,355 @@
+#include "workers/aligner/samples.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "schemas/shard.h"
+#include "workers/aligner/array.h"
+#include "workers/aligner/samples_impl.h"
+
+enum { SHARD_BYTES_MAX = 1 << 30, BATCH_BYTES_MAX = 1 << 30, ATTEMPT_LEN = 8 };
+
+enum change_kind { CHANGE_PUT, CHANGE_KEEP, CHANGE_DROP };
+
+struct change {
+    enum change_kind kind;
+    uint64_t task, attempt;
+    size_t at, len; /* the record's bytes in the batch: attempt, then the sample */
+};
+
+/* ---- opening ----------------------------------------------------------------------------------------------------
+ */
+
+struct meta_context {
+    struct nm_samples *s;
+    const char *run; /* NULL: read only */
+};
+
+static uint64_t get_number(struct nm_txn *txn, struct nm_db db, const char *name)
+{
+    struct nm_val val;
+    return nm_txn_get(txn, db, nm_key_text(name), &val) == NM_OK && val.len == 8 ? nm_key_part(val.data, 0) : 0;
+}
+
+static enum nm_err put_number(struct nm_txn *txn, struct nm_db db, const char *name, uint64_t value)
+{
+    return nm_txn_put(txn, db, nm_key_text(name), nm_key_u64(value).bytes, 8);
+}
+
+static enum nm_err read_meta(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
+{
+    const struct meta_context *m = ctx;
+    struct nm_samples *s = m->s;
+    struct nm_val run;
+    enum nm_err err = nm_txn_get(txn, s->meta, nm_key_text("run"), &run);
+    if (err == NM_ENOENT && m->run != NULL) {
+        err = nm_txn_put(txn, s->meta, nm_key_text("run"), m->run, strlen(m->run));
+        if (err == NM_OK)
+            err = put_number(txn, s->meta, "shard_samples", s->shard_samples);
+        (void)strncpy(s->run, m->run, sizeof s->run - 1);
+        return err;
+    }
+    if (err != NM_OK || run.len >= sizeof s->run)
+        return nm_fail(diag, NM_EFORMAT, "the store of samples does not say which run it is of");
+    memcpy(s->run, run.data, run.len);
+    s->run[run.len] = '\0';
+    if (m->run != NULL && strcmp(m->run, s->run) != 0)
+        return nm_fail(diag, NM_ESTATE,
+                       "it holds the samples of run %s, the broker serves run %s: give --state another "
+                       "directory",
+                       s->run, m->run);
+    s->shard_samples = get_number(txn, s->meta, "shard_samples");
+    s->next = get_number(txn, s->meta, "next");
+    return s->shard_samples > 0 ? NM_OK : nm_fail(diag, NM_EFORMAT, "the store of samples has lost its settings");
+}
+
+static enum nm_err open_databases(struct nm_samples *s, struct nm_diag *diag)
+{
+    struct {
+        const char *name;
+        struct nm_db *db;
+    } list[] = {{"meta", &s->meta},
+                {"pending", &s->pending},
+                {"samples", &s->samples},
+                {"tasks", &s->tasks},
+                {"shards", &s->shards}};
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < sizeof list / sizeof *list && err == NM_OK; i++)
+        err = nm_store_db(s->store, list[i].name, list[i].db, diag);
+    return err;
+}
+
+static enum nm_err open_store(const char *state_dir, const char *run, uint64_t shard_samples, struct nm_samples **out,
+                              struct nm_diag *diag)
+{
+    char path[4096];
+    *out = NULL;
+    if (nm_file_join(state_dir, "samples", path, sizeof path) != NM_OK)
+        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", state_dir);
+    struct nm_samples *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return nm_fail(diag, NM_ENOMEM, "%s: out of memory", path);
+    s->shard_samples = shard_samples;
+    nm_buf_init(&s->batch, BATCH_BYTES_MAX);
+    nm_buf_init(&s->record, NM_FRAME_MAX);
+    nm_buf_init(&s->shard, SHARD_BYTES_MAX);
+    struct nm_store_options options = {
+        .path = path, .kind = "samples", .schema = NM_SAMPLES_SCHEMA, .read_only = run == NULL};
+    struct meta_context meta = {s, run};
+    enum nm_err err = nm_store_open(&options, &s->store, NULL, diag);
+    if (err == NM_OK)
+        err = open_databases(s, diag);
+    if (err == NM_OK) {
+        struct nm_diag why = {""};
+        err = run != NULL ? nm_store_write(s->store, read_meta, &meta, &why)
+                          : nm_store_read(s->store, read_meta, &meta, &why);
+        if (err != NM_OK)
+            (void)nm_fail(diag, err, "%s: %s", path, why.text);
+    }
+    if (err != NM_OK)
+        nm_samples_close(&s);
+    *out = s;
+    return err;
+}
+
+enum nm_err nm_samples_open(const char *state_dir, const char *run, uint64_t shard_samples,
+                            struct nm_samples **samples, struct nm_diag *diag)
+{
+    if (shard_samples == 0 || shard_samples > NM_SHARD_SAMPLES_MAX)
+        return nm_fail(diag, NM_EINVAL, "%" PRIu64 " samples a shard: 1 to %d are possible", shard_samples,
+                       NM_SHARD_SAMPLES_MAX);
+    return open_store(state_dir, run, shard_samples, samples, diag);
+}
+
+enum nm_err nm_samples_open_read(const char *state_dir, struct nm_samples **samples, struct nm_diag *diag)
+{
+    return open_store(state_dir, NULL, 0, samples, diag);
+}
+
+void nm_samples_close(struct nm_samples **samples)
+{
+    struct nm_samples *s = *samples;
+    if (s == NULL)
+        return;
+    nm_store_close(&s->store);
+    nm_buf_clean_up(&s->batch);
+    nm_buf_clean_up(&s->record);
+    nm_buf_clean_up(&s->shard);
+    free(s->changes);
+    free(s);
+    *samples = NULL;
+}
+
+uint64_t nm_samples_count(const struct nm_samples *s)
+{
+    return s->next;
+}
+
+const char *nm_samples_run(const struct nm_samples *s)
+{
+    return s->run;
+}
+
+/* ---- collecting -------------------------------------------------------------------------------------------------
+ */
+
+static struct change *add_change(struct nm_samples *s)
+{
+    struct change *changes = nm_array_grow(s->changes, &s->changes_cap, s->n_changes + 1, sizeof *changes);
+    if (changes == NULL)
+        return NULL;
+    s->changes = changes;
+    return &changes[s->n_changes];
+}
+
+enum nm_err nm_samples_put(struct nm_samples *s, const struct nm_msg_sample *sample)
+{
+    struct change *change = add_change(s);
+    if (change == NULL)
+        return NM_ENOMEM;
+    size_t at = s->batch.len;
+    enum nm_err err = nm_buf_add(&s->batch, nm_key_u64(sample->attempt).bytes, ATTEMPT_LEN);
+    if (err == NM_OK)
+        err = nm_sample_encode(sample, &s->batch);
+    if (err == NM_OK && s->batch.len - at > s->record.max)
+        err = NM_ELIMIT;
+    if (err != NM_OK) {
+        s->batch.len = at;
+        return err;
+    }
+    *change = (struct change){CHANGE_PUT, sample->task, sample->attempt, at, s->batch.len - at};
+    s->n_changes++;
+    return NM_OK;
+}
+
+enum nm_err nm_samples_settle(struct nm_samples *s, const struct nm_msg_hold *hold)
+{
+    struct change *change = add_change(s);
+    if (change == NULL)
+        return NM_ENOMEM;
+    *change = (struct change){hold->keep ? CHANGE_KEEP : CHANGE_DROP, hold->task, hold->attempt, 0, 0};
+    s->n_changes++;
+    return NM_OK;
+}
+
+size_t nm_samples_uncommitted(const struct nm_samples *s)
+{
+    return s->batch.len + s->n_changes * sizeof *s->changes;
+}
+
+/* ---- committing -------------------------------------------------------------------------------------------------
+ */
+
+/* The pending record of a task, whatever its attempt. */
+static enum nm_err get_pending(struct nm_samples *s, struct nm_txn *txn, uint64_t task, uint64_t *attempt,
+                               struct nm_val *record)
+{
+    struct nm_val val;
+    enum nm_err err = nm_txn_get(txn, s->pending, nm_key_u64(task), &val);
+    if (err != NM_OK)
+        return err;
+    if (val.len < ATTEMPT_LEN)
+        return NM_EFORMAT;
+    *attempt = nm_key_part(val.data, 0);
+    *record = (struct nm_val){(const char *)val.data + ATTEMPT_LEN, val.len - ATTEMPT_LEN};
+    return NM_OK;
+}
+
+static enum nm_err apply_put(struct nm_samples *s, struct nm_txn *txn, const struct change *change)
+{
+    struct nm_val val;
+    uint64_t attempt;
+    enum nm_err err = nm_txn_get(txn, s->tasks, nm_key_u64(change->task), &val);
+    if (err != NM_ENOENT)
+        return err; /* acknowledged already */
+    err = get_pending(s, txn, change->task, &attempt, &val);
+    if (err == NM_OK && attempt == change->attempt)
+        return NM_OK; /* delivered again */
+    if (err != NM_OK && err != NM_ENOENT)
+        return err;
+    return nm_txn_put(txn, s->pending, nm_key_u64(change->task), s->batch.data + change->at, change->len);
+}
+
+static enum nm_err put_seal(struct nm_samples *s, struct nm_txn *txn, uint64_t number, uint64_t digest)
+{
+    unsigned char seal[NM_SAMPLES_SEAL_LEN];
+    memcpy(seal, nm_key_u64(s->shard_samples).bytes, 8);
+    memcpy(seal + 8, nm_key_u64(s->shard.len).bytes, 8);
+    memcpy(seal + 16, nm_key_u64(digest).bytes, 8);
+    return nm_txn_put(txn, s->shards, nm_key_u64(number), seal, sizeof seal);
+}
+
+static enum nm_err apply_keep(struct nm_samples *s, struct nm_txn *txn, const struct nm_val *record, uint64_t task,
+                              uint64_t *next)
+{
+    nm_buf_reset(&s->record); /* what LMDB lent does not outlive the next write */
+    enum nm_err err = nm_buf_add(&s->record, record->data, record->len);
+    if (err == NM_OK)
+        err = nm_txn_put_new(txn, s->samples, nm_key_u64(*next), s->record.data, s->record.len);
+    if (err == NM_OK)
+        err = nm_txn_put_new(txn, s->tasks, nm_key_u64(task), nm_key_u64(*next).bytes, 8);
+    if (err == NM_OK)
+        err = nm_txn_del(txn, s->pending, nm_key_u64(task));
+    if (err != NM_OK)
+        return err;
+    ++*next;
+    if (*next % s->shard_samples != 0)
+        return NM_OK;
+    uint64_t digest;
+    uint64_t number = *next / s->shard_samples - 1;
+    err = nm_samples_build_shard(s, txn, number, &s->shard, &digest);
+    return err == NM_OK ? put_seal(s, txn, number, digest) : err;
+}
+
+static enum nm_err apply_settle(struct nm_samples *s, struct nm_txn *txn, const struct change *change, uint64_t *next)
+{
+    struct nm_val record;
+    uint64_t attempt;
+    enum nm_err err = get_pending(s, txn, change->task, &attempt, &record);
+    if (err == NM_ENOENT || (err == NM_OK && attempt != change->attempt))
+        return NM_OK; /* acknowledged again, or of an attempt that a later one has replaced */
+    if (err != NM_OK)
+        return err;
+    return change->kind == CHANGE_KEEP ? apply_keep(s, txn, &record, change->task, next)
+                                       : nm_txn_del(txn, s->pending, nm_key_u64(change->task));
+}
+
+struct commit_context {
+    struct nm_samples *s;
+    uint64_t next;
+};
+
+static enum nm_err apply_all(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
+{
+    struct commit_context *c = ctx;
+    struct nm_samples *s = c->s;
+    c->next = s->next; /* this may be a second run: the map was full */
+    for (size_t i = 0; i < s->n_changes; i++) {
+        const struct change *change = &s->changes[i];
+        enum nm_err err =
+            change->kind == CHANGE_PUT ? apply_put(s, txn, change) : apply_settle(s, txn, change, &c->next);
+        if (err != NM_OK)
+            return nm_fail(diag, err, "the sample of task %" PRIu64 " cannot be stored: %s", change->task,
+                           nm_err_name(err));
+    }
+    return c->next != s->next ? put_number(txn, s->meta, "next", c->next) : NM_OK;
+}
+
+enum nm_err nm_samples_commit(struct nm_samples *s, struct nm_diag *diag)
+{
+    if (s->n_changes == 0)
+        return NM_OK;
+    struct commit_context c = {.s = s};
+    enum nm_err err = nm_store_write(s->store, apply_all, &c, diag);
+    if (err != NM_OK)
+        return err;
+    s->next = c.next;
+    s->n_changes = 0;
+    nm_buf_reset(&s->batch);
+    return NM_OK;
+}
+
+/* ---- pending ----------------------------------------------------------------------------------------------------
+ */
+
+struct pending_context {
+    struct nm_samples *s;
+    nm_samples_fn fn;
+    void *ctx;
+};
+
+static enum nm_err each_pending(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
+{
+    const struct pending_context *p = ctx;
+    struct nm_cursor *cursor;
+    struct nm_arena arena;
+    struct nm_val key;
+    struct nm_val val;
+    nm_arena_init(&arena, 0);
+    enum nm_err err = nm_cursor_open(txn, p->s->pending, &cursor);
+    if (err != NM_OK)
+        return nm_fail(diag, err, "pending samples cannot be read: %s", nm_err_name(err));
+    for (err = nm_cursor_seek(cursor, NULL, &key, &val); err == NM_OK; err = nm_cursor_next(cursor, &key, &val)) {
+        struct nm_msg_sample sample;
+        nm_arena_reset(&arena);
+        err = val.len < ATTEMPT_LEN ? nm_fail(diag, NM_EFORMAT, "a pending sample is damaged")
+                                    : nm_sample_decode((const char *)val.data + ATTEMPT_LEN, val.len - ATTEMPT_LEN,
+                                                       &arena, &sample, diag);
+        if (err == NM_OK)
+            err = p->fn(p->ctx, &sample);
+        if (err != NM_OK)
+            break;
+    }
+    nm_cursor_close(&cursor);
+    nm_arena_clean_up(&arena);
+    return err == NM_ENOENT ? NM_OK : err;
+}
+
+enum nm_err nm_samples_pending(struct nm_samples *s, nm_samples_fn fn, void *ctx, struct nm_diag *diag)
+{
+    struct pending_context p = {s, fn, ctx};
+    return nm_store_read(s->store, each_pending, &p, diag);
+}

@@ -1,0 +1,317 @@
+/* calls.c - from a queued job to its verdict. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "workers/generator/generator_parts.h"
+
+static const char *shown(const struct nm_endpoint *endpoint)
+{
+    return nm_llm_target_shown(endpoint->target);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static bool constrained(const struct nm_generator *g, const struct nm_job *job, const struct nm_endpoint *endpoint)
+{
+    enum nm_constrain when = g->project->generation.constrain;
+    return endpoint->grammar && (when == NM_CONSTRAIN_ALWAYS || (when == NM_CONSTRAIN_LAST && job->task.last_try));
+}
+
+struct nm_job_queue *nm_generator_queue(struct nm_generator *g, const struct nm_job *job)
+{
+    const struct nm_str name = job->task.endpoint;
+    for (size_t i = 0; i < g->pool.n && name.len > 0; i++)
+        if (strcmp(g->pool.endpoints[i].config->name, name.ptr) == 0)
+            return &g->named[i];
+    return &g->waiting;
+}
+
+size_t nm_generator_waiting(const struct nm_generator *g)
+{
+    size_t n = g->waiting.n;
+    for (size_t i = 0; i < g->pool.n && g->named != NULL; i++)
+        n += g->named[i].n;
+    return n;
+}
+
+void nm_generator_unsent(struct nm_generator *g, struct nm_job_queue *queue, const char *why, bool fatal)
+{
+    struct nm_chat_fault fault = {.kind = "unsent", .retry_after_ms = -1, .fatal = fatal};
+    struct nm_job *job;
+    (void)snprintf(fault.detail, sizeof fault.detail, "%.600s", why);
+    while ((job = nm_job_pop(queue)) != NULL) {
+        size_t i = (size_t)(queue - g->named);
+        job->endpoint = queue != &g->waiting ? &g->pool.endpoints[i] : NULL;
+        nm_generator_fail(g, job, &fault, 0, 0);
+    }
+}
+
+/* The broker counts every call: where it names the endpoint, the canary uses up the call that a task was granted. */
+static void start_granted_canary(struct nm_generator *g, struct nm_endpoint *endpoint, struct nm_job_queue *queue)
+{
+    nm_buf_reset(&g->body);
+    if (nm_pool_canary_body(endpoint, &g->body) != NM_OK ||
+        nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, queue->head) != NM_OK)
+        return;
+    struct nm_job *job = nm_job_pop(queue);
+    job->canary = true;
+    job->granted = true;
+    job->state = NM_JOB_CALLING;
+    job->endpoint = endpoint;
+    endpoint->in_flight++;
+    endpoint->canary = NM_CANARY_SENT;
+}
+
+static void start_canary(struct nm_generator *g, struct nm_endpoint *endpoint)
+{
+    struct nm_job *job = nm_job_new();
+    nm_buf_reset(&g->body);
+    if (job == NULL || nm_pool_canary_body(endpoint, &g->body) != NM_OK ||
+        nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, job) != NM_OK) {
+        nm_job_destroy(&job);
+        return;
+    }
+    job->canary = true;
+    job->endpoint = endpoint;
+    endpoint->in_flight++;
+    endpoint->canary = NM_CANARY_SENT;
+}
+
+/* A task that cannot even be asked (a prompt over the limit) goes back with the reason. */
+static void refuse(struct nm_generator *g, struct nm_job *job, enum nm_err err)
+{
+    struct nm_chat_fault fault = {.kind = "unsent", .retry_after_ms = -1};
+    (void)snprintf(fault.detail, sizeof fault.detail, "task %llu: no request can be made of it: %s",
+                   (unsigned long long)job->number, nm_err_name(err));
+    nm_warn("%s", fault.detail);
+    nm_generator_fail(g, job, &fault, 60000, 0);
+}
+
+/* Every token of a byte-level or byte-fallback vocabulary stands for one byte at least; a chat template adds some. */
+static uint64_t prompt_bound(const struct nm_prompt_text *prompt)
+{
+    uint64_t bound = 64;
+    for (size_t i = 0; i < prompt->n; i++)
+        bound += strlen(prompt->messages[i].text) + 16;
+    return bound;
+}
+
+static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
+{
+    if (job->task.prompt_max == 0 || job->prompt_bound <= job->task.prompt_max)
+        return false;
+    struct nm_chat_fault fault = {.kind = "unsent", .retry_after_ms = -1};
+    (void)snprintf(fault.detail, sizeof fault.detail, "task %llu: its prompt may have %llu tokens, %llu were granted",
+                   (unsigned long long)job->number, (unsigned long long)job->prompt_bound,
+                   (unsigned long long)job->task.prompt_max);
+    job->endpoint = endpoint;
+    nm_generator_fail(g, job, &fault, 0, 0);
+    return true;
+}
+
+static void start_call(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
+{
+    nm_buf_reset(&g->body);
+    enum nm_err err = nm_recipe_ask(g->recipe, &job->task, endpoint->config, constrained(g, job, endpoint),
+                                    &job->arena, &job->call, &g->body);
+    if (err == NM_OK) {
+        job->prompt_bound = prompt_bound(&job->call.prompt);
+        if (is_too_large(g, job, endpoint))
+            return;
+        err = nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, job);
+    }
+    if (err != NM_OK) {
+        refuse(g, job, err);
+        return;
+    }
+    job->state = NM_JOB_CALLING;
+    job->endpoint = endpoint;
+    endpoint->in_flight++;
+    g->calls++;
+}
+
+static void start_named(struct nm_generator *g, size_t i, int64_t now)
+{
+    struct nm_endpoint *endpoint = &g->pool.endpoints[i];
+    struct nm_job_queue *queue = &g->named[i];
+    if (endpoint->stopped)
+        nm_generator_unsent(g, queue, endpoint->why, true);
+    if (queue->n > 0 && endpoint->canary == NM_CANARY_DUE && nm_pool_has_room(endpoint, now))
+        start_granted_canary(g, endpoint, queue);
+    while (queue->n > 0 && nm_llm_in_flight(g->llm) < g->most && nm_pool_has_room(endpoint, now) &&
+           endpoint->canary != NM_CANARY_DUE)
+        start_call(g, nm_job_pop(queue), endpoint);
+}
+
+void nm_generator_start_calls(struct nm_generator *g)
+{
+    if (g->leaving)
+        return;
+    int64_t now = nm_clock_mono_ms();
+    for (size_t i = 0; i < g->pool.n; i++)
+        start_named(g, i, now);
+    for (size_t i = 0; i < g->pool.n && g->waiting.n > 0; i++) /* a broker that names no endpoints */
+        if (g->pool.endpoints[i].canary == NM_CANARY_DUE && nm_pool_has_room(&g->pool.endpoints[i], now))
+            start_canary(g, &g->pool.endpoints[i]);
+    while (g->waiting.n > 0 && nm_llm_in_flight(g->llm) < g->most) {
+        struct nm_endpoint *endpoint = nm_pool_pick(&g->pool, now);
+        if (endpoint == NULL)
+            return;
+        start_call(g, nm_job_pop(&g->waiting), endpoint);
+    }
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+/* The task whose call the canary used up goes back, with what it used. */
+static void give_back_task(struct nm_generator *g, struct nm_job *job, struct nm_chat_fault *fault,
+                           const struct nm_llm_outcome *outcome, bool done, int64_t pause)
+{
+    struct nm_chat_reply reply;
+    if (done) {
+        *fault =
+            (struct nm_chat_fault){.kind = "canary", .detail = "the call found out whether grammars are honoured"};
+        if (outcome->status == 200 &&
+            nm_chat_read(outcome->body, outcome->body_len, &job->arena, &reply, NULL) == NM_OK) {
+            fault->tokens_in = reply.tokens_in;
+            fault->tokens_out = reply.tokens_out;
+        }
+    }
+    job->canary = false;
+    job->granted = false;
+    nm_generator_fail(g, job, fault, pause, outcome->status);
+}
+
+static void canary_done(struct nm_generator *g, struct nm_job *job, const struct nm_llm_outcome *outcome)
+{
+    struct nm_endpoint *e = job->endpoint;
+    struct nm_chat_fault fault = {.kind = ""};
+    struct nm_diag why;
+    int64_t pause = 0;
+    e->canary = NM_CANARY_DUE;
+    bool answered = nm_chat_judge(outcome, shown(e), e->config->model, e->config->api_key_env, &fault);
+    if (answered && nm_pool_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK) {
+        nm_pool_success(&g->pool, e);
+    } else if (outcome->status == 400 || outcome->status == 422) { /* a strict server: it does not know the field */
+        e->canary = NM_CANARY_DONE;
+        e->grammar = false;
+        nm_info("endpoint %s refuses grammars", shown(e));
+    } else if (outcome->fault != NM_LLM_CANCELED) {
+        if (answered)
+            nm_chat_garbage(shown(e), why.text, &fault);
+        pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
+    }
+    if (job->granted)
+        give_back_task(g, job, &fault, outcome, e->canary == NM_CANARY_DONE, pause);
+    else
+        nm_job_destroy(&job);
+}
+
+/* What is known before the body is parsed. */
+static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome)
+{
+    char *hash = nm_arena_alloc(&job->arena, 33);
+    char *body = nm_arena_strndup(&job->arena, outcome->body, outcome->body_len);
+    if (hash == NULL || body == NULL)
+        return NM_ENOMEM;
+    nm_hash128_hex(job->call.prompt.hash, hash);
+    job->response = (struct nm_msg_response){.task = job->number,
+                                             .attempt = job->attempt,
+                                             .entities = job->task.entities,
+                                             .n_entities = job->task.n_entities,
+                                             .endpoint = nm_str(job->endpoint->config->name),
+                                             .model = nm_str(job->endpoint->config->model),
+                                             .prompt_hash = nm_str(hash),
+                                             .seed = job->call.seed,
+                                             .constraint = nm_str(job->call.constrained ? "grammar" : "none"),
+                                             .status = (uint64_t)outcome->status,
+                                             .latency_ms = (uint64_t)(outcome->latency_us / 1000),
+                                             .created_ms = (uint64_t)nm_clock_wall_ms(),
+                                             .body = {body, outcome->body_len},
+                                             .prompt_bound = job->prompt_bound};
+    return NM_OK;
+}
+
+/* An endpoint that answers others and refuses this one request: the task's trouble, not the endpoint's. */
+static bool is_refusal(const struct nm_endpoint *endpoint, const struct nm_llm_outcome *outcome)
+{
+    return outcome->fault == NM_LLM_ANSWERED && endpoint->successes > 0 &&
+           (outcome->status == 400 || outcome->status == 413 || outcome->status == 422);
+}
+
+void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
+{
+    struct nm_generator *g = ctx;
+    struct nm_job *job = call;
+    struct nm_endpoint *e = job->endpoint;
+    struct nm_chat_fault fault;
+    e->in_flight--;
+    if (job->canary) {
+        canary_done(g, job, outcome);
+        return;
+    }
+    bool answered = nm_chat_judge(outcome, shown(e), e->config->model, e->config->api_key_env, &fault);
+    if ((answered || is_refusal(e, outcome)) && keep_answer(job, outcome) == NM_OK) {
+        job->state = NM_JOB_ANSWERED;
+        nm_job_push(&g->answered, job);
+        g->answers++;
+        return;
+    }
+    int64_t pause = fault.retry_after_ms;
+    if (outcome->fault != NM_LLM_CANCELED)
+        pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
+    nm_generator_fail(g, job, &fault, pause, outcome->status);
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+static void judge(struct nm_generator *g, struct nm_job *job)
+{
+    struct nm_endpoint *e = job->endpoint;
+    struct nm_diag why = {""};
+    struct nm_msg_response response = job->response;
+    enum nm_err err = nm_recipe_answer(g->recipe, &job->task, &job->arena, &response, &why);
+    if (err == NM_OK) {
+        if (response.status == 200)
+            nm_pool_success(&g->pool, e);
+        g->accepted += response.accepted;
+        nm_debug("task %llu.%llu: %s %s: %s", (unsigned long long)job->number, (unsigned long long)job->attempt,
+                 response.accepted ? "accepted" : response.rule.ptr, response.detail.ptr, response.text.ptr);
+        (void)nm_generator_send_response(g, job, &response);
+        return;
+    }
+    struct nm_chat_fault fault;
+    nm_chat_garbage(shown(e), why.text, &fault);
+    int64_t pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
+    (void)nm_spool_drop(g->spool, (struct nm_spool_key){job->number, job->attempt});
+    g->drops = true;
+    nm_generator_fail(g, job, &fault, pause, (long)job->response.status);
+}
+
+enum nm_err nm_generator_settle(struct nm_generator *g)
+{
+    if (g->answered.n == 0)
+        return NM_OK;
+    enum nm_err err = NM_OK;
+    for (const struct nm_job *job = g->answered.head; job != NULL && err == NM_OK; job = job->after) {
+        struct nm_spool_entry entry = {job->task, job->response};
+        err = nm_spool_put(g->spool, &entry);
+    }
+    struct nm_diag why = {""};
+    if (err == NM_OK)
+        err = nm_spool_commit(g->spool, &why);
+    if (err != NM_OK && g->fatal == NM_OK) {
+        /* what was paid for still reaches the broker from memory; nothing more is bought */
+        g->fatal = err;
+        (void)nm_fail(&g->why, err, "the spool in %s cannot take the answers: %s; free some space and start again",
+                      g->options->state_dir, why.text[0] != '\0' ? why.text : nm_err_name(err));
+        nm_error("%s", g->why.text);
+    }
+    g->drops = g->drops && err != NM_OK;
+    struct nm_job *job;
+    while ((job = nm_job_pop(&g->answered)) != NULL)
+        judge(g, job);
+    return NM_OK;
+}

@@ -1,0 +1,60 @@
+/* generator_parts.h - what the files of the generator's loop share.  Internal. */
+#ifndef NM_GENERATOR_PARTS_H
+#define NM_GENERATOR_PARTS_H
+
+#include "common/buf.h"
+#include "workers/generator/generator.h"
+#include "workers/generator/job.h"
+#include "workers/generator/llm.h"
+#include "workers/generator/pool.h"
+#include "workers/generator/recipe.h"
+#include "workers/generator/spool.h"
+#include "workers/worker/worker.h"
+
+struct nm_generator {
+    const struct nm_generator_options *options;
+    struct nm_worker *worker;
+    struct nm_project *project;
+    struct nm_recipe *recipe;
+    struct nm_pool pool;
+    struct nm_llm *llm;
+    struct nm_spool *spool;
+    struct nm_job_table jobs;
+    struct nm_job_queue waiting;  /* QUEUED, for any endpoint */
+    struct nm_job_queue *named;   /* (pool.n) QUEUED, for that one */
+    struct nm_job_queue answered; /* ANSWERED: of this turn of the loop */
+    struct nm_job_queue failed;   /* FAILED: not yet sent */
+    struct nm_buf body;           /* scratch: request bodies, frames */
+    size_t most;                  /* calls in flight at most */
+    bool hand_in;                 /* something SENT has not gone out, or has to go out again */
+    bool drops;                   /* acknowledged entries wait to leave the spool */
+    bool leaving, done;
+    int64_t leave_by, quiet_since, tick_at, report_at;
+    enum nm_err fatal; /* why it leaves, if not at will */
+    struct nm_diag why;
+    uint64_t calls, answers, accepted, failures;
+};
+
+/* calls.c: from a queued job to its verdict. */
+void nm_generator_start_calls(struct nm_generator *g);
+/* nm_generator_queue - where a job waits; nm_generator_waiting - how many do; nm_generator_unsent - all of those back
+ * to the broker, which gets back what it had reserved for their calls. */
+struct nm_job_queue *nm_generator_queue(struct nm_generator *g, const struct nm_job *job);
+size_t nm_generator_waiting(const struct nm_generator *g);
+void nm_generator_unsent(struct nm_generator *g, struct nm_job_queue *queue, const char *why, bool fatal);
+void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome);
+enum nm_err nm_generator_settle(struct nm_generator *g); /* commit what was answered, judge it, send it */
+
+/* intake.c: what the broker says, and handing in. */
+enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);
+enum nm_err nm_generator_welcome(void *ctx, const struct nm_msg_welcome *welcome);
+enum nm_err nm_generator_message(void *ctx, const struct nm_msg *msg);
+enum nm_err nm_generator_recover(struct nm_generator *g, struct nm_diag *diag); /* the spool's entries become jobs */
+void nm_generator_send_failed(struct nm_generator *g);
+void nm_generator_hand_in(struct nm_generator *g, int64_t now); /* again what was not acknowledged */
+void nm_generator_fail(struct nm_generator *g, struct nm_job *job, const struct nm_chat_fault *fault,
+                       int64_t pause_ms, long status);
+enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *job,
+                                       const struct nm_msg_response *response);
+
+#endif

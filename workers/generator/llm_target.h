@@ -1,0 +1,18 @@
+/* llm_target.h - what llm.c needs to see of a target.  Internal: the one header that names curl's types. */
+#ifndef NM_GENERATOR_LLM_TARGET_H
+#define NM_GENERATOR_LLM_TARGET_H
+
+#include <curl/curl.h>
+
+#include "workers/generator/llm.h"
+
+struct nm_llm_target {
+    char *url;    /* the whole one, with user and query where given */
+    char *models; /* the same server's list of models */
+    char *shown;  /* for people */
+    struct curl_slist *headers;
+    bool loopback; /* never through a proxy */
+    int64_t connect_timeout_ms, timeout_ms;
+};
+
+#endif

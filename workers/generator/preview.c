@@ -1,0 +1,344 @@
+/* preview.c - a few samples made now, without a broker: prompt, text with its entities in colour, verdict. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "workers/generator/generator_parts.h"
+
+/* One sample: its task, and the attempt that is on its way. */
+struct sample {
+    struct nm_msg_task task;
+    struct nm_recipe_call call;
+    struct nm_endpoint *endpoint; /* of the call in flight */
+    bool canary, waiting, finished;
+};
+
+struct preview {
+    const struct nm_preview_options *options;
+    struct nm_project *project;
+    struct nm_entities *entities;
+    struct nm_recipe *recipe;
+    struct nm_pool pool;
+    struct nm_llm *llm;
+    struct nm_arena arena; /* of the tasks, to the end */
+    struct nm_buf body;
+    struct nm_rng rng;
+    struct sample *samples; /* (options->samples), then one canary an endpoint */
+    size_t finished, accepted, calls;
+};
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+static const char *pick_text(struct preview *p, char *const *list, uint32_t n)
+{
+    return n > 0 ? list[nm_rng_below(&p->rng, n)] : "";
+}
+
+static bool has_entity(const struct nm_msg_task *task, uint64_t index)
+{
+    for (size_t i = 0; i < task->n_entities; i++)
+        if (task->entities[i].index == index)
+            return true;
+    return false;
+}
+
+static enum nm_err make_task(struct preview *p, size_t i)
+{
+    const struct nm_project_generation *g = &p->project->generation;
+    struct nm_msg_task *task = &p->samples[i].task;
+    size_t count = nm_entities_count(p->entities);
+    size_t want = g->entities.min + nm_rng_below(&p->rng, g->entities.max - g->entities.min + 1);
+    *task = (struct nm_msg_task){.task = i,
+                                 .attempt = 1,
+                                 .seed = nm_rng_next(&p->rng),
+                                 .negative = nm_rng_unit(&p->rng) < g->negatives,
+                                 .style = nm_str(pick_text(p, g->styles, g->n_styles)),
+                                 .section = nm_str(pick_text(p, g->sections, g->n_sections)),
+                                 .min_words = g->words.min,
+                                 .max_words = g->words.max,
+                                 .last_try = g->attempts == 1};
+    task->entities = nm_arena_alloc(&p->arena, want * sizeof *task->entities);
+    if (task->entities == NULL)
+        return NM_ENOMEM;
+    while (!task->negative && task->n_entities < want && task->n_entities < count) {
+        uint64_t index = nm_rng_below(&p->rng, count);
+        const struct nm_entity *entity = nm_entities_get(p->entities, index);
+        if (has_entity(task, index))
+            continue;
+        task->entities[task->n_entities++] =
+            (struct nm_msg_entity){.text = {entity->text, entity->len},
+                                   .type = nm_str(nm_entities_type_name(p->entities, entity->type)),
+                                   .index = index};
+    }
+    p->samples[i].waiting = true;
+    return NM_OK;
+}
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+static const char *colour_of(const struct preview *p, const struct nm_str *type)
+{
+    static const char *const colours[] = {"\x1b[1;34m", "\x1b[1;31m", "\x1b[1;32m",
+                                          "\x1b[1;35m", "\x1b[1;36m", "\x1b[1;33m"};
+    for (uint32_t i = 0; i < p->project->n_lists; i++)
+        if (strcmp(p->project->lists[i].type, type->ptr) == 0)
+            return colours[i % (sizeof colours / sizeof *colours)];
+    return colours[0];
+}
+
+/* Bytes of a model go to a terminal: control characters do not. */
+static void put_plain(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        putchar((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? ' ' : s[i]);
+}
+
+static const struct nm_place *place_at(const struct nm_verdict *verdict, size_t at)
+{
+    for (size_t i = 0; i < verdict->n_places; i++)
+        if (verdict->places[i].start == at)
+            return &verdict->places[i];
+    return NULL;
+}
+
+/* The text, each requested entity in its type's colour, or as [text|Type] where there is no colour. */
+static void print_text(const struct preview *p, const struct nm_msg_task *task, const struct nm_verdict *verdict)
+{
+    for (size_t i = 0; i < verdict->text_len;) {
+        const struct nm_place *place = place_at(verdict, i);
+        if (place == NULL) {
+            put_plain(verdict->text + i++, 1);
+            continue;
+        }
+        const struct nm_str *type = &task->entities[place->entity].type;
+        fputs(p->options->colour ? colour_of(p, type) : "[", stdout);
+        put_plain(verdict->text + i, place->len);
+        if (p->options->colour)
+            fputs("\x1b[0m", stdout);
+        else
+            printf("|%s]", type->ptr);
+        i += place->len;
+    }
+    putchar('\n');
+}
+
+static void print_head(const struct preview *p, const struct sample *s)
+{
+    const struct nm_msg_task *task = &s->task;
+    printf("\nsample %llu, attempt %llu:", (unsigned long long)task->task + 1, (unsigned long long)task->attempt);
+    for (size_t i = 0; i < task->n_entities; i++)
+        printf("%s %s (%s)", i > 0 ? "," : "", task->entities[i].text.ptr, task->entities[i].type.ptr);
+    puts(task->negative ? " no entity" : "");
+    for (size_t i = 0; p->options->verbose && i < s->call.prompt.n; i++)
+        printf("%s> %s\n", nm_prompt_role_name(s->call.prompt.messages[i].role), s->call.prompt.messages[i].text);
+}
+
+static void print_verdict(const struct preview *p, const struct sample *s, const struct nm_chat_reply *reply,
+                          const struct nm_verdict *verdict, int64_t latency_us)
+{
+    print_head(p, s);
+    fputs("  ", stdout);
+    if (verdict->text_len > 0)
+        print_text(p, &s->task, verdict);
+    else
+        puts("(no text)");
+    printf("  %s%s%s%s: %.1f s, %llu tokens%s\n", verdict->accepted ? "accepted" : "rejected, ",
+           verdict->accepted ? "" : nm_rule_name(verdict->rule), verdict->accepted ? "" : ": ", verdict->detail,
+           (double)latency_us / 1e6, (unsigned long long)reply->tokens_out, s->call.constrained ? ", grammar" : "");
+    (void)fflush(stdout);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static enum nm_err finish(struct preview *p, struct sample *s, bool accepted)
+{
+    s->finished = true;
+    p->finished++;
+    p->accepted += accepted;
+    return NM_OK;
+}
+
+/* The verdict as feedback of the next attempt. */
+static enum nm_err next_attempt(struct preview *p, struct sample *s, const struct nm_verdict *verdict)
+{
+    struct nm_msg_task *task = &s->task;
+    if (task->attempt >= p->project->generation.attempts)
+        return finish(p, s, false);
+    task->attempt++;
+    task->last_try = task->attempt == p->project->generation.attempts;
+    task->feedback_rule = nm_str(nm_rule_name(verdict->rule));
+    task->feedback_detail = nm_str(nm_arena_strndup(&p->arena, verdict->detail, strlen(verdict->detail)));
+    task->feedback_text = nm_str(nm_arena_strndup(&p->arena, verdict->text, verdict->text_len));
+    s->waiting = true;
+    return task->feedback_detail.ptr != NULL && task->feedback_text.ptr != NULL ? NM_OK : NM_ENOMEM;
+}
+
+static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_llm_outcome *outcome,
+                         struct nm_diag *why)
+{
+    struct nm_arena arena;
+    struct nm_chat_reply reply;
+    struct nm_verdict verdict;
+    nm_arena_init(&arena, 0);
+    enum nm_err err = nm_chat_read(outcome->body, outcome->body_len, &arena, &reply, why);
+    if (err == NM_OK)
+        err = nm_recipe_judge(p->recipe, &s->task, &reply, &arena, &verdict);
+    if (err == NM_OK) {
+        nm_pool_success(&p->pool, s->endpoint);
+        if (verdict.accepted || p->options->verbose || s->task.attempt >= p->project->generation.attempts)
+            print_verdict(p, s, &reply, &verdict, outcome->latency_us);
+        err = verdict.accepted ? finish(p, s, true) : next_attempt(p, s, &verdict);
+    }
+    nm_arena_clean_up(&arena);
+    return err;
+}
+
+static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
+{
+    struct preview *p = ctx;
+    struct sample *s = call;
+    struct nm_endpoint *e = s->endpoint;
+    struct nm_chat_fault fault;
+    struct nm_diag why = {""};
+    e->in_flight--;
+    bool answered =
+        nm_chat_judge(outcome, nm_llm_target_shown(e->target), e->config->model, e->config->api_key_env, &fault);
+    if (s->canary) {
+        e->canary = NM_CANARY_DONE;
+        if (answered && nm_pool_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK)
+            return;
+        if (outcome->status == 400 || outcome->status == 422)
+            return;
+        e->canary = NM_CANARY_DUE;
+    } else if (answered && judge(p, s, outcome, &why) == NM_OK) {
+        return;
+    }
+    if (answered)
+        nm_chat_garbage(nm_llm_target_shown(e->target), why.text, &fault);
+    (void)nm_pool_failure(&p->pool, e, &fault, nm_clock_mono_ms());
+    s->waiting = !s->canary;
+}
+
+static enum nm_err start(struct preview *p, struct sample *s, struct nm_endpoint *e)
+{
+    enum nm_constrain when = p->project->generation.constrain;
+    bool constrained = e->grammar && (when == NM_CONSTRAIN_ALWAYS || (when == NM_CONSTRAIN_LAST && s->task.last_try));
+    nm_buf_reset(&p->body);
+    enum nm_err err = s->canary
+                          ? nm_pool_canary_body(e, &p->body)
+                          : nm_recipe_ask(p->recipe, &s->task, e->config, constrained, &p->arena, &s->call, &p->body);
+    if (err == NM_OK)
+        err = nm_llm_start(p->llm, e->target, p->body.data, p->body.len, s);
+    if (err != NM_OK)
+        return err;
+    s->endpoint = e;
+    s->waiting = false;
+    e->in_flight++;
+    p->calls += !s->canary;
+    return NM_OK;
+}
+
+static enum nm_err start_all(struct preview *p, int64_t now)
+{
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < p->pool.n && err == NM_OK; i++) {
+        struct nm_endpoint *e = &p->pool.endpoints[i];
+        if (e->canary == NM_CANARY_DUE && nm_pool_has_room(e, now)) {
+            e->canary = NM_CANARY_SENT;
+            err = start(p, &p->samples[p->options->samples + i], e);
+        }
+    }
+    for (size_t i = 0; i < p->options->samples && err == NM_OK; i++) {
+        struct nm_endpoint *e = p->samples[i].waiting ? nm_pool_pick(&p->pool, now) : NULL;
+        if (e != NULL)
+            err = start(p, &p->samples[i], e);
+    }
+    return err;
+}
+
+static enum nm_err run(struct preview *p, struct nm_diag *diag)
+{
+    while (p->finished < p->options->samples) {
+        int64_t now = nm_clock_mono_ms();
+        const char *dead = nm_pool_dead(&p->pool, p->options->give_up_ms, now);
+        if (dead != NULL)
+            return nm_fail(diag, NM_ENET, "%s", dead);
+        if (nm_worker_stop_requested() > 0)
+            return nm_fail(diag, NM_ECANCELED, "stopped by a signal");
+        enum nm_err err = start_all(p, now);
+        if (err != NM_OK)
+            return nm_fail(diag, err, "no request can be made: %s", nm_err_name(err));
+        struct pollfd fd = {.fd = nm_llm_fd(p->llm), .events = POLLIN};
+        int wait = nm_llm_wait_ms(p->llm);
+        int64_t pause = nm_pool_wait_ms(&p->pool, now);
+        wait = wait < 0 || wait > 500 ? 500 : wait;
+        (void)poll(&fd, 1, pause >= 0 && pause < wait ? (int)pause : wait);
+        err = nm_llm_step(p->llm);
+        if (err != NM_OK)
+            return nm_fail(diag, err, "the HTTP engine fails: %s", nm_err_name(err));
+    }
+    printf("\n%zu of %zu samples accepted, %zu calls\n", p->accepted, p->options->samples, p->calls);
+    return NM_OK;
+}
+
+/* ---- setting up ------------------------------------------------------------------------------ */
+
+static enum nm_err load_prompt(const struct preview *p, struct nm_prompt **prompt, struct nm_diag *diag)
+{
+    char path[4096];
+    const char *template = p->project->generation.template;
+    if (template != NULL && nm_project_path(p->options->project, template, path, sizeof path) != NM_OK)
+        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", template);
+    return nm_prompt_load(template != NULL ? path : NULL, prompt, diag);
+}
+
+static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
+{
+    struct nm_prompt *prompt = NULL;
+    enum nm_err err = nm_project_load(p->options->project, &p->project, diag);
+    if (err == NM_OK)
+        err = nm_project_entities(p->project, p->options->project, &p->entities, diag);
+    if (err == NM_OK)
+        err = load_prompt(p, &prompt, diag);
+    if (err == NM_OK)
+        err = nm_recipe_new(p->project, prompt, &p->recipe, diag);
+    if (err == NM_OK)
+        err = nm_pool_init(&p->pool, p->project, nm_rng_next(&p->rng), diag);
+    if (err != NM_OK)
+        return err;
+    struct nm_llm_options llm = {
+        .max_in_flight = nm_pool_capacity(&p->pool) + p->pool.n, .max_body = NM_BODY_MAX, .done = on_done, .ctx = p};
+    p->samples = calloc(p->options->samples + p->pool.n, sizeof *p->samples);
+    if (p->samples == NULL)
+        return nm_fail(diag, NM_ENOMEM, "out of memory");
+    err = nm_llm_new(&llm, &p->llm, diag);
+    for (size_t i = 0; i < p->options->samples && err == NM_OK; i++)
+        err = make_task(p, i);
+    for (size_t i = 0; i < p->pool.n && err == NM_OK; i++)
+        p->samples[p->options->samples + i].canary = true;
+    return err;
+}
+
+enum nm_err nm_preview_run(const struct nm_preview_options *options, struct nm_diag *diag)
+{
+    struct preview p = {.options = options};
+    nm_arena_init(&p.arena, 0);
+    nm_buf_init(&p.body, 64U << 20);
+    nm_rng_init(&p.rng, options->seed != 0 ? options->seed : (uint64_t)nm_clock_wall_ms());
+    nm_worker_catch_signals();
+    enum nm_err err = set_up(&p, diag);
+    if (err == NM_OK)
+        err = run(&p, diag);
+    nm_llm_destroy(&p.llm);
+    nm_pool_clean_up(&p.pool);
+    nm_recipe_destroy(&p.recipe);
+    nm_entities_destroy(&p.entities);
+    nm_project_destroy(&p.project);
+    free(p.samples);
+    nm_buf_clean_up(&p.body);
+    nm_arena_clean_up(&p.arena);
+    return err;
+}

@@ -1,0 +1,91 @@
+/* prompt.h - the messages sent to the model, made from a template.
+ *
+ * A template is UTF-8 text in parts, one a message, each begun by a line of its own: "%system" (at most once, first),
+ * "%user" and "%assistant".  The last part is a %user; %user and %assistant pairs before it are examples, which
+ * small models follow better than rules.  Inside a part:
+ *
+ *     {{name}}            the value
+ *     {{#name}}...{{/name}}  only where the value is not empty
+ *     {{^name}}...{{/name}}  only where it is empty
+ *     {{! text }}         a comment
+ *
+ * Names:  terms       "aspirin" and "stroke"
+ *         entities    "aspirin" (Chemical), "stroke" (Disease)
+ *         negative    "yes" for a sentence that is to hold no entity, else empty
+ *         types       the project's types: Chemical, Disease
+ *         definitions one line a type that has a definition: "Chemical: drugs and other substances."
+ *         domain style section   as the project and the task say
+ *         words min_words max_words   "8 to 30", "8", "30"
+ *         feedback    "yes" after a rejected attempt, else empty
+ *         rule detail previous   of the rejected attempt: the rule's name, what was wrong, the text
+ *
+ * White space at the ends of a part is cut, and three or more line ends become two.
+ */
+#ifndef NM_GENERATOR_PROMPT_H
+#define NM_GENERATOR_PROMPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/arena.h"
+#include "common/err.h"
+#include "common/hash.h"
+
+struct nm_prompt;
+
+#define NM_PROMPT_MAX_BYTES (256 * 1024) /* of a template, and of a rendered part */
+
+/* One entity to be asked for, or one type of the project with its definition (NULL: none). */
+struct nm_prompt_pair {
+    const char *text; /* entity, or type name */
+    const char *note; /* type, or definition */
+};
+
+/* What a template can speak of; NULL strings are empty.  All borrowed for the call. */
+struct nm_prompt_vars {
+    const struct nm_prompt_pair *entities; /* (n_entities) */
+    size_t n_entities;
+    const struct nm_prompt_pair *types; /* (n_types) */
+    size_t n_types;
+    bool negative;
+    const char *domain, *style, *section;
+    size_t min_words, max_words;
+    const char *rule, *detail, *previous; /* rule NULL or "": no feedback */
+};
+
+enum nm_prompt_role { NM_PROMPT_SYSTEM, NM_PROMPT_USER, NM_PROMPT_ASSISTANT };
+
+struct nm_prompt_message {
+    enum nm_prompt_role role;
+    const char *text; /* in the arena */
+};
+
+struct nm_prompt_text {
+    const struct nm_prompt_message
+        *messages; /* (n), the last one is the user's; those that came out empty left out */
+    size_t n;
+    struct nm_hash128 hash; /* of every role and text: names the prompt in every record */
+};
+
+/* nm_prompt_role_name - "system", "user", "assistant". */
+const char *nm_prompt_role_name(enum nm_prompt_role role);
+
+/* nm_prompt_parse - compile a template; name stands for the file in messages.
+ * NM_EFORMAT: an unknown name, an unclosed section, no %user part at the end, not UTF-8: diag has "name:line: ...".
+ * NM_ELIMIT: too long.  NM_ENOMEM.
+ */
+enum nm_err nm_prompt_parse(const char *name, const char *text, size_t len, struct nm_prompt **prompt,
+                            struct nm_diag *diag);
+
+/* nm_prompt_load - the same from a file; NULL loads the built-in template. */
+enum nm_err nm_prompt_load(const char *path, struct nm_prompt **prompt, struct nm_diag *diag);
+void nm_prompt_destroy(struct nm_prompt **prompt);
+
+/* nm_prompt_render - all messages of one call.  NM_ENOMEM, NM_ELIMIT.  Threads: any, one arena each. */
+enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
+                             struct nm_arena *arena, struct nm_prompt_text *out);
+
+/* nm_prompt_builtin - the template used where the project names none. */
+const char *nm_prompt_builtin(void);
+
+#endif

@@ -1,0 +1,179 @@
+#include "workers/generator/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/hash.h"
+#include "workers/generator/grammar.h"
+
+/* A text may have one sentence more than was asked for: two good ones are as good for training. */
+enum { MAX_SENTENCES = 2 };
+
+struct nm_recipe {
+    const struct nm_project *project;
+    struct nm_prompt *prompt;
+    struct nm_prompt_pair *types; /* (n_lists) */
+};
+
+enum nm_err nm_recipe_new(const struct nm_project *project, struct nm_prompt *prompt, struct nm_recipe **recipe,
+                          struct nm_diag *diag)
+{
+    *recipe = NULL;
+    struct nm_recipe *made = calloc(1, sizeof *made);
+    struct nm_prompt_pair *types = calloc(project->n_lists + 1, sizeof *types);
+    if (made == NULL || types == NULL) {
+        free(made);
+        free(types);
+        nm_prompt_destroy(&prompt);
+        return nm_fail(diag, NM_ENOMEM, "out of memory");
+    }
+    for (uint32_t i = 0; i < project->n_lists; i++)
+        types[i] = (struct nm_prompt_pair){project->lists[i].type, project->lists[i].definition};
+    *made = (struct nm_recipe){.project = project, .prompt = prompt, .types = types};
+    *recipe = made;
+    return NM_OK;
+}
+
+void nm_recipe_destroy(struct nm_recipe **recipe)
+{
+    if (*recipe == NULL)
+        return;
+    nm_prompt_destroy(&(*recipe)->prompt);
+    free((*recipe)->types);
+    free(*recipe);
+    *recipe = NULL;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static enum nm_err render(const struct nm_recipe *recipe, const struct nm_msg_task *task, bool feedback,
+                          struct nm_arena *arena, struct nm_prompt_text *out)
+{
+    struct nm_prompt_pair *pairs = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *pairs);
+    if (pairs == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < task->n_entities; i++)
+        pairs[i] = (struct nm_prompt_pair){task->entities[i].text.ptr, task->entities[i].type.ptr};
+    struct nm_prompt_vars vars = {.entities = pairs,
+                                  .n_entities = task->n_entities,
+                                  .types = recipe->types,
+                                  .n_types = recipe->project->n_lists,
+                                  .negative = task->negative,
+                                  .domain = recipe->project->generation.domain,
+                                  .style = task->style.ptr,
+                                  .section = task->section.ptr,
+                                  .min_words = task->min_words,
+                                  .max_words = task->max_words};
+    if (feedback) {
+        vars.rule = task->feedback_rule.ptr;
+        vars.detail = task->feedback_detail.ptr;
+        vars.previous = task->feedback_text.ptr;
+    }
+    return nm_prompt_render(recipe->prompt, &vars, arena, out);
+}
+
+static enum nm_err texts_of(const struct nm_msg_task *task, struct nm_arena *arena, const char *const **out)
+{
+    const char **texts = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *texts);
+    if (texts == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < task->n_entities; i++)
+        texts[i] = task->entities[i].text.ptr;
+    *out = texts;
+    return NM_OK;
+}
+
+enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                          const struct nm_project_endpoint *endpoint, bool constrained, struct nm_arena *arena,
+                          struct nm_recipe_call *call, struct nm_buf *body)
+{
+    struct nm_buf grammar;
+    const char *const *texts;
+    nm_buf_init(&grammar, 1U << 20);
+    enum nm_err err = render(recipe, task, true, arena, &call->prompt);
+    if (err == NM_OK)
+        err = texts_of(task, arena, &texts);
+    if (err == NM_OK && constrained)
+        err = nm_grammar_sentence(texts, task->n_entities, task->min_words, task->max_words, &grammar);
+    if (err == NM_OK) {
+        call->constrained = constrained;
+        call->seed = nm_mix64(task->seed + task->attempt) & 0x7fffffff;
+        struct nm_chat_request request = {.model = endpoint->model,
+                                          .messages = call->prompt.messages,
+                                          .n_messages = call->prompt.n,
+                                          .temperature = endpoint->temperature,
+                                          .top_p = endpoint->top_p,
+                                          .max_tokens = endpoint->max_tokens,
+                                          .seed = call->seed,
+                                          .grammar = constrained ? nm_buf_str(&grammar) : NULL};
+        err = nm_chat_write(&request, body);
+    }
+    nm_buf_clean_up(&grammar);
+    return err;
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                            const struct nm_chat_reply *reply, struct nm_arena *arena, struct nm_verdict *verdict)
+{
+    struct nm_prompt_text prompt; /* without the corrective part: that quotes what a good retry keeps */
+    const struct nm_range *words = &recipe->project->generation.words;
+    struct nm_validate_input in = {.count = task->n_entities,
+                                   .min_words = words->min,
+                                   .max_words = words->max,
+                                   .max_sentences = MAX_SENTENCES,
+                                   .raw = reply->content != NULL ? reply->content : "",
+                                   .raw_len = reply->content != NULL ? reply->content_len : 0,
+                                   .finish_reason = reply->finish_reason};
+    enum nm_err err = render(recipe, task, false, arena, &prompt);
+    if (err == NM_OK)
+        err = texts_of(task, arena, &in.entities);
+    struct nm_buf all; /* the examples too: they are not to be repeated either */
+    nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
+    for (size_t i = 0; err == NM_OK && i < prompt.n; i++)
+        err = nm_buf_addf(&all, "%s\n\n", prompt.messages[i].text);
+    if (err == NM_OK) {
+        in.prompt = nm_buf_str(&all);
+        err = nm_validate(&in, arena, verdict);
+    }
+    nm_buf_clean_up(&all);
+    return err;
+}
+
+enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                             struct nm_msg_response *response, struct nm_diag *diag)
+{
+    struct nm_chat_reply reply;
+    struct nm_verdict verdict;
+    response->entities = task->entities;
+    response->n_entities = task->n_entities;
+    if (response->status != 200) { /* the endpoint answers others: this one request is what it does not take */
+        response->rule = nm_str("request_refused");
+        response->detail = nm_str(nm_arena_sprintf(arena, "the endpoint refused the request (HTTP %llu)",
+                                                   (unsigned long long)response->status));
+        return NM_OK;
+    }
+    enum nm_err err = nm_chat_read(response->body.ptr, response->body.len, arena, &reply, diag);
+    if (err != NM_OK)
+        return err;
+    err = nm_recipe_judge(recipe, task, &reply, arena, &verdict);
+    if (err != NM_OK)
+        return nm_fail(diag, err == NM_EFORMAT ? NM_EINVAL : err, "task %llu: cannot be validated: %s",
+                       (unsigned long long)task->task, nm_err_name(err));
+    response->accepted = verdict.accepted;
+    response->text = (struct nm_str){verdict.text, verdict.text_len};
+    if (!verdict.accepted) {
+        response->rule = nm_str(nm_rule_name(verdict.rule));
+        response->detail = nm_str(nm_arena_strndup(arena, verdict.detail, strlen(verdict.detail)));
+    }
+    if (reply.model[0] != '\0' && strlen(reply.model) <= NM_NAME_MAX)
+        response->model = nm_str(reply.model);
+    response->tokens_in = reply.tokens_in;
+    response->tokens_out = reply.tokens_out;
+    for (uint32_t i = 0; i < recipe->project->n_endpoints; i++)
+        if (strcmp(recipe->project->endpoints[i].name, response->endpoint.ptr) == 0)
+            response->cost_micros =
+                nm_project_cost_micros(&recipe->project->endpoints[i], reply.tokens_in, reply.tokens_out);
+    return NM_OK;
+}

@@ -1,0 +1,42 @@
+/* recipe.h - from a task to a request body, and from an answer to a verdict: what worker and preview share. */
+#ifndef NM_GENERATOR_RECIPE_H
+#define NM_GENERATOR_RECIPE_H
+
+#include "schemas/messages.h"
+#include "schemas/project.h"
+#include "workers/generator/chat.h"
+#include "workers/generator/prompt.h"
+#include "workers/generator/validate.h"
+
+struct nm_recipe;
+
+/* nm_recipe_new - project is borrowed and must outlive it; the prompt is taken over, whatever is returned.
+ * NM_ENOMEM. */
+enum nm_err nm_recipe_new(const struct nm_project *project, struct nm_prompt *prompt, struct nm_recipe **recipe,
+                          struct nm_diag *diag);
+void nm_recipe_destroy(struct nm_recipe **recipe);
+
+/* What is sent for a task. */
+struct nm_recipe_call {
+    struct nm_prompt_text prompt;
+    uint64_t seed;
+    bool constrained; /* with a grammar */
+};
+
+/* nm_recipe_ask - append the request body for this task; the rest of what is to be remembered goes to *call.
+ * NM_ENOMEM, NM_ELIMIT, NM_EFORMAT. */
+enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                          const struct nm_project_endpoint *endpoint, bool constrained, struct nm_arena *arena,
+                          struct nm_recipe_call *call, struct nm_buf *body);
+
+/* nm_recipe_judge - the verdict on a reply to this task.  Errors as nm_validate. */
+enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                            const struct nm_chat_reply *reply, struct nm_arena *arena, struct nm_verdict *verdict);
+
+/* nm_recipe_answer - fill in what the raw answer in response->body says: accepted, text, rule, detail, model, tokens.
+ * A status other than 200 is a rejection by the rule "request_refused".  Everything added lives in arena. NM_EFORMAT:
+ * the body is no chat completion; diag says why. */
+enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                             struct nm_msg_response *response, struct nm_diag *diag);
+
+#endif

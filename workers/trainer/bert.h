@@ -1,0 +1,102 @@
+/* bert.h - a BERT encoder for token classification, on packed batches: no padding anywhere.
+ *
+ * Sources: Devlin et al. 2019 (BERT); Hugging Face transformers' BertForTokenClassification for names,
+ * initialisation and where dropout stands.  Tests: golden.bert, unit.bert.
+ * Threads: one model, one calling thread; the work inside is spread over n_threads.
+ */
+#ifndef NM_TRAINER_BERT_H
+#define NM_TRAINER_BERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "workers/trainer/model_config.h"
+#include "workers/trainer/params.h"
+
+/* Sequences packed end to end.  Sequence s is tokens seq_start[s] .. seq_start[s+1]-1, [CLS] and [SEP] among
+ * them; its positions count from 0, its token types are 0.
+ */
+struct nm_batch {
+    size_t n_seqs;
+    size_t n_tokens;           /* == seq_start[n_seqs] */
+    const uint32_t *ids;       /* (n_tokens) < vocab_size */
+    const uint32_t *seq_start; /* (n_seqs+1), ascending, first 0 */
+    const int32_t *labels;     /* (n_tokens) < n_labels, -1: ignored in the loss; or NULL */
+};
+
+struct nm_bert_options {
+    const char *const *labels; /* (n_labels) the tag set; NULL: that of config.json */
+    size_t n_labels;
+    uint64_t seed;    /* of the classifier's initialisation, where the directory has none that fits */
+    size_t n_threads; /* 0: as many as there are cores */
+    bool inference;   /* no gradients, no stored activations: backward is refused, memory is a fraction */
+};
+
+struct nm_bert;
+
+/* nm_bert_load - config.json and model.safetensors of a Hugging Face directory, names with or without
+ * "bert.". A classifier in the file is taken if its labels are the wanted ones, otherwise drawn from N(0,
+ * 0.02) by seed; pooler, position_ids and other heads are ignored.  *bert is set on NM_OK only. Errors: those
+ * of nm_model_config_read and nm_safetensors_read; NM_ENOMEM.
+ */
+enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm_bert_options *options,
+                         struct nm_diag *diag);
+
+/* nm_bert_new - the same without weights: zeros, LayerNorm at 1.  cfg is copied.  For tests and for shapes of
+ * which no weights are at hand; nm_bert_init_weights draws them.
+ */
+enum nm_err nm_bert_new(struct nm_bert **bert, const struct nm_model_config *cfg,
+                        const struct nm_bert_options *options, struct nm_diag *diag);
+void nm_bert_init_weights(struct nm_bert *bert, uint64_t seed);
+
+void nm_bert_destroy(struct nm_bert **bert);
+
+/* nm_bert_save - config.json and model.safetensors into dir (which exists), atomically each, weights first;
+ * as transformers' AutoModelForTokenClassification.from_pretrained loads them.  Vocabulary files are the
+ * caller's.
+ */
+enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag);
+
+/* Borrowed; valid as long as the model. */
+const struct nm_model_config *nm_bert_config(const struct nm_bert *bert);
+struct nm_params *nm_bert_params(struct nm_bert *bert);
+
+/* nm_bert_set_dropout - of hidden states and attention, for the trainings that follow and for config.json. */
+void nm_bert_set_dropout(struct nm_bert *bert, float p);
+
+/* nm_bert_head_loaded - false where the classifier was newly initialised. */
+bool nm_bert_head_loaded(const struct nm_bert *bert);
+
+/* nm_bert_memory - bytes that a model of this config and a batch of n_tokens in sequences of at most max_len
+ * need in all: weights, gradients, optimizer state, activations.
+ */
+size_t nm_bert_memory(const struct nm_model_config *cfg, size_t n_tokens, size_t max_len, bool inference);
+
+/* nm_bert_forward - logits (n_tokens, n_labels), eval mode: no dropout, nothing kept for backward.
+ * *logits is borrowed until the next call on this model.  batch->labels may be NULL.
+ * NM_EINVAL: an id, length or label out of range (diag names it); NM_ENOMEM.
+ */
+enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
+                            struct nm_diag *diag);
+
+/* nm_bert_train - forward with dropout and backward: adds this batch's gradients to params->grad.
+ * The loss is mean cross-entropy over the labelled tokens, as transformers computes it, times scale (1 for a
+ * whole step; a micro-batch's share of the step's labelled tokens when accumulating).  dropout_key names the
+ * random masks: the same key, batch and weights give the same bits (single-threaded), so pass one that is
+ * different in every micro-batch (nm_mix64 of seed and step).  Where no token is labelled the loss is 0 and
+ * the gradients are unchanged. loss: mean cross-entropy, unscaled.  n_labelled: how many tokens had a label.
+ * Either may be NULL. Errors as forward.
+ */
+enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, float scale, uint64_t dropout_key,
+                          double *loss, size_t *n_labelled, struct nm_diag *diag);
+
+/* nm_bert_zero_grad - start a new accumulation.  O(touched embedding rows): dense gradients are overwritten
+ * by the next nm_bert_train. */
+void nm_bert_zero_grad(struct nm_bert *bert);
+
+/* nm_bert_loss - mean cross-entropy of the last nm_bert_forward's logits against batch->labels. */
+double nm_bert_loss(const struct nm_bert *bert, const struct nm_batch *batch, size_t *n_labelled);
+
+#endif

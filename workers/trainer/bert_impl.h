@@ -1,0 +1,60 @@
+/* bert_impl.h - inside nm_bert: what bert.c, bert_file.c and bert_run.c share. */
+#ifndef NM_TRAINER_BERT_IMPL_H
+#define NM_TRAINER_BERT_IMPL_H
+
+#include "workers/trainer/bert.h"
+#include "workers/trainer/tensor.h"
+
+/* Offsets into the flat vectors of weights and gradients.  H hidden, I intermediate, K labels. */
+struct layer_at {
+    size_t qkv_w, qkv_b; /* (3H,H), (3H): query, key, value one after the other */
+    size_t out_w, out_b; /* (H,H), (H) */
+    size_t norm1_g, norm1_b;
+    size_t up_w, up_b;     /* (I,H), (I) */
+    size_t down_w, down_b; /* (H,I), (H) */
+    size_t norm2_g, norm2_b;
+};
+struct model_at {
+    size_t word, position, type, norm_g, norm_b;
+    size_t head_w, head_b; /* (K,H), (K) */
+    struct layer_at *layers;
+};
+
+/* What one layer leaves for its backward pass; all (n, ...) in the activation arena. */
+struct layer_acts {
+    float *qkv;   /* (n,3H) */
+    float *probs; /* heads * sum len^2 */
+    float *ctx;   /* (n,H) */
+    struct nm_norm_kept norm1, norm2;
+    float *mid;        /* (n,H) after the first norm */
+    float *slope, *up; /* (n,I) gelu' and gelu */
+    float *out;        /* (n,H) */
+};
+
+struct nm_bert {
+    struct nm_model_config cfg;
+    struct nm_params params;
+    struct model_at at;
+    struct nm_touched touched[3]; /* word, position, type rows */
+    bool inference, head_loaded;
+    bool fresh; /* gradients hold nothing yet: the next backward overwrites */
+    struct nm_team *team;
+
+    /* the activation arena: one block, laid out anew for each batch, grown when a batch needs more */
+    float *arena;
+    size_t arena_cap, arena_used; /* floats */
+    struct layer_acts *acts;
+    struct nm_norm_kept norm0;
+    float *embedded;                 /* (n,H) */
+    float *final;                    /* (n,H), classifier's input after its dropout */
+    float *logits;                   /* (n,K) */
+    float *grad_a, *grad_b, *grad_c; /* (n,H), (n,H), (n,max(I,3H)) */
+    float *scratch;                  /* attention's */
+    uint32_t *positions;             /* (n) */
+    size_t positions_cap;
+};
+
+/* nm_bert_init_param - N(0, initializer_range) into tensor i, its own stream of the seed. */
+void nm_bert_init_param(struct nm_bert *bert, size_t i, uint64_t seed);
+
+#endif

@@ -1,0 +1,111 @@
+/* cmd_predict.c - nermill-trainer predict. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "workers/trainer/commands.h"
+#include "workers/trainer/predict.h"
+
+static const char help[] =
+    "usage: nermill-trainer predict --model DIR [FILE|-] [--format color|plain|jsonl|conll] [--input text|conll]\n"
+    "\n"
+    "Tags each line of FILE (or of standard input) and prints the entities.\n"
+    "\n"
+    "  --model DIR    a trained model\n"
+    "  --format F     color: the text with its entities in colour (on a terminal, if not said otherwise)\n"
+    "                 plain: [entity|Type] in the text (otherwise)\n"
+    "                 jsonl: {\"text\", \"entities\": [{\"start\", \"end\", \"type\", \"text\", \"score\"}]} a "
+    "line;\n"
+    "                        start and end count code points, end is behind the last; score: mean probability\n"
+    "                 conll: a word and its tag a line; with --scores its probability too\n"
+    "  --input I      text: a text a line; conll: a word a line, blank lines between sentences\n"
+    "                 (files that end in .conll, .tsv or .iob are conll)\n"
+    "  --threads N    (as many as there are cores)\n";
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static int run(struct nm_predict *p, const char *model, const char *path, size_t threads)
+{
+    struct nm_diag diag = {""};
+    struct nm_tagger tagger = {0};
+    bool from_stdin = path == NULL || strcmp(path, "-") == 0;
+    p->name = from_stdin ? "standard input" : path;
+    p->in = from_stdin ? stdin : fopen(path, "r");
+    if (p->in == NULL) {
+        enum nm_err err = nm_err_from_errno(errno);
+        nm_fail(&diag, err, "%s: %s", path, strerror(errno));
+        return nm_command_fail("predict", err, &diag);
+    }
+    p->unbuffered = from_stdin && isatty(STDIN_FILENO) != 0;
+    p->out = stdout;
+    p->tagger = &tagger;
+    enum nm_err err = nm_tagger_load(&tagger, model, threads, &diag);
+    if (err == NM_OK)
+        err = nm_predict_run(p, &diag);
+    nm_tagger_clean_up(&tagger);
+    p->tagger = NULL;
+    if (!from_stdin)
+        fclose(p->in);
+    return err == NM_OK ? NM_EXIT_OK : nm_command_fail("predict", err, &diag);
+}
+
+static bool read_format(const char *name, enum nm_predict_format *format)
+{
+    static const char *const names[] = {"color", "plain", "jsonl", "conll"};
+    for (size_t i = 0; i < 4; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *format = (enum nm_predict_format)i;
+            return true;
+        }
+    return false;
+}
+
+int nm_command_predict(int argc, char **argv)
+{
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"input", required_argument, NULL, 'i'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"scores", no_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN};
+    const char *model = NULL, *input = NULL;
+    uint64_t threads = 0;
+    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (o == 'm')
+            model = optarg;
+        else if (o == 's')
+            p.scores = true;
+        else if (o == 'f') {
+            if (!read_format(optarg, &p.format))
+                return nm_command_usage("predict", "--format: \"%s\" is none of color, plain, jsonl, conll", optarg);
+        } else if (o == 'i') {
+            input = optarg;
+            if (strcmp(input, "text") != 0 && strcmp(input, "conll") != 0)
+                return nm_command_usage("predict", "--input: \"%s\" is neither text nor conll", optarg);
+        } else if (o == 't') {
+            if (!nm_option_count(optarg, 4096, &threads))
+                return nm_command_usage("predict", "--threads: \"%s\" is not a number in its range", optarg);
+        } else if (o == 'h') {
+            fputs(help, stdout);
+            return NM_EXIT_OK;
+        } else
+            return NM_EXIT_USAGE;
+    }
+    if (model == NULL)
+        return nm_command_usage("predict", "--model is missing");
+    if (argc - optind > 1)
+        return nm_command_usage("predict", "one FILE, not %d", argc - optind);
+    const char *path = optind < argc ? argv[optind] : NULL;
+    p.conll = input != NULL
+                  ? strcmp(input, "conll") == 0
+                  : path != NULL && (ends_in(path, ".conll") || ends_in(path, ".tsv") || ends_in(path, ".iob"));
+    return run(&p, model, path, (size_t)threads);
+}

@@ -1,0 +1,149 @@
+/* cmd_pull.c - nermill-trainer --broker: train on what a run's aligners hold. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/net.h"
+#include "schemas/project.h"
+#include "workers/trainer/commands.h"
+#include "workers/trainer/pull.h"
+#include "workers/worker/worker.h"
+
+static const char help[] =
+    "usage: nermill-trainer --broker tcp://HOST:PORT --out DIR [--model DIR] [options]\n"
+    "\n"
+    "Pulls the samples of a run from its aligners and fine-tunes an encoder on them, by the recipe in the run's\n"
+    "project file. Stopped at any moment, the same command goes on from the last checkpoint.\n"
+    "\n"
+    "  --broker ENDPOINT     the run's broker\n"
+    "  --out DIR             where the model goes\n"
+    "  --model DIR           the encoder, instead of the project's\n"
+    "  --gold FILE           scored at the end\n"
+    "  --wait SECONDS        for an answer of broker or aligner (30)\n"
+    "  --log-level LEVEL     debug, info, warn or error (info)\n"
+    "Options that go before the project's:\n";
+
+static const struct option options[] = {{"broker", required_argument, NULL, 'b'},
+                                        {"model", required_argument, NULL, 'm'},
+                                        {"out", required_argument, NULL, 'o'},
+                                        {"gold", required_argument, NULL, 'g'},
+                                        {"wait", required_argument, NULL, 'w'},
+                                        {"log-level", required_argument, NULL, 'l'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        NM_RECIPE_OPTIONS,
+                                        {0}};
+
+struct arguments {
+    const char *broker, *model, *out, *gold;
+    uint64_t wait_s;
+};
+
+/* Called twice: to check the line, and again to put its recipe over the project's.  -1: go on. */
+static int parse(int argc, char **argv, struct arguments *a, struct nm_training *t)
+{
+    optind = 1;
+    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        int taken = nm_recipe_option(t, o, optarg);
+        if (taken < 0 || o == '?')
+            return NM_EXIT_USAGE;
+        if (o == 'b')
+            a->broker = optarg;
+        else if (o == 'm')
+            a->model = optarg;
+        else if (o == 'o')
+            a->out = optarg;
+        else if (o == 'g')
+            a->gold = optarg;
+        else if (o == 'w' && !nm_option_count(optarg, 86400, &a->wait_s))
+            return nm_command_usage("--broker", "--wait: \"%s\" is not a number of seconds", optarg);
+        else if (o == 'l' && !nm_log_set_level(optarg))
+            return nm_command_usage("--broker", "--log-level: \"%s\" is no level", optarg);
+        else if (o == 'h') {
+            printf("%s%s", help, nm_recipe_help);
+            return NM_EXIT_OK;
+        }
+    }
+    if (optind < argc)
+        return nm_command_usage("--broker", "\"%s\" is not an option", argv[optind]);
+    if (a->broker == NULL || a->out == NULL)
+        return nm_command_usage("--broker", "--%s is missing", a->broker == NULL ? "broker" : "out");
+    return -1;
+}
+
+static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
+{
+    r->epochs = p->epochs;
+    r->batch = p->batch;
+    r->max_length = p->max_length;
+    r->lr = p->learning_rate;
+    r->warmup = p->warmup;
+    r->weight_decay = p->weight_decay;
+    r->clip = p->clip;
+    r->dropout = p->dropout;
+    r->seed = p->seed;
+}
+
+/* The project's recipe and, where the line has none, its model. */
+static enum nm_err configure(const struct nm_buf *yaml, struct nm_training *t, const char *model,
+                             struct nm_buf *expanded, struct nm_diag *diag)
+{
+    struct nm_project *project = NULL;
+    enum nm_err err = nm_project_parse(nm_buf_str(yaml), yaml->len, "the run's project", &project, diag);
+    if (err != NM_OK)
+        return err;
+    take_recipe(&project->trainer, &t->recipe);
+    if (model == NULL)
+        err = nm_project_expand("trainer: model", project->trainer.model, expanded, diag);
+    t->model = model != NULL ? model : nm_buf_str(expanded);
+    nm_project_destroy(&project);
+    return err;
+}
+
+static int run(struct arguments *a, const struct nm_training *checked, int argc, char **argv)
+{
+    struct nm_diag diag = {""};
+    struct nm_training training = *checked, *t = &training;
+    struct nm_corpus corpus, gold;
+    struct nm_buf yaml, model;
+    struct nm_training_result result = {0};
+    const struct nm_pull pull = {.broker = a->broker, .timeout_ms = (int)a->wait_s * 1000};
+    nm_corpus_init(&corpus);
+    nm_corpus_init(&gold);
+    nm_buf_init(&yaml, 16 << 20);
+    nm_buf_init(&model, 4096);
+    nm_net_init();
+    nm_worker_catch_signals();
+    enum nm_err err = a->gold != NULL ? nm_corpus_read_conll(&gold, a->gold, true, &diag) : NM_OK;
+    if (err == NM_OK)
+        err = nm_pull_corpus(&pull, &yaml, &corpus, &diag);
+    nm_net_clean_up();
+    if (err == NM_OK)
+        err = configure(&yaml, t, a->model, &model, &diag);
+    nm_command_catch_signals();
+    if (err == NM_OK && parse(argc, argv, a, t) >= 0)
+        err = NM_EINVAL;
+    t->train = &corpus;
+    t->gold = a->gold != NULL ? &gold : NULL;
+    t->out = a->out;
+    t->stop = &nm_command_stop;
+    if (err == NM_OK)
+        err = nm_trainer_run(t, &result, &diag);
+    if (err == NM_OK)
+        nm_command_report(t, &result);
+    nm_training_result_clean_up(&result);
+    nm_buf_clean_up(&model);
+    nm_buf_clean_up(&yaml);
+    nm_corpus_clean_up(&gold);
+    nm_corpus_clean_up(&corpus);
+    return err == NM_OK ? NM_EXIT_OK : nm_command_fail("--broker", err, &diag);
+}
+
+int nm_command_pull(int argc, char **argv)
+{
+    struct arguments a = {.wait_s = 30};
+    struct nm_training t = {.recipe = nm_recipe_defaults()};
+    int code = parse(argc, argv, &a, &t);
+    return code >= 0 ? code : run(&a, &t, argc, argv);
+}

@@ -1,0 +1,66 @@
+/* commands.h - the sub-commands of nermill-trainer: each has its options, prints its result, returns an exit code.
+ *
+ * argv[0] is the command's name.
+ */
+#ifndef NM_TRAINER_COMMANDS_H
+#define NM_TRAINER_COMMANDS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "workers/trainer/metrics.h"
+#include "workers/trainer/trainer.h"
+
+int nm_command_train(int argc, char **argv);
+int nm_command_evaluate(int argc, char **argv);
+int nm_command_score(int argc, char **argv);
+int nm_command_predict(int argc, char **argv);
+int nm_command_pull(int argc, char **argv); /* no command: --broker */
+
+/* nm_command_fail - the line of diag (or of the code) on stderr, and the exit code. */
+int nm_command_fail(const char *command, enum nm_err err, const struct nm_diag *diag);
+
+/* nm_command_usage - a wrong command line: one line that says what, and where help is. */
+int nm_command_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Numbers of options: false where the text is no number or out of range. */
+bool nm_option_count(const char *text, uint64_t max, uint64_t *value);
+bool nm_option_real(const char *text, double *value);
+
+/* nm_command_print_scores - a table for people, or one JSON object. */
+void nm_command_print_scores(const struct nm_scores *scores, char *const *types, bool json);
+
+/* Set by SIGINT and SIGTERM once nm_command_catch_signals was called; a second one kills. */
+extern volatile sig_atomic_t nm_command_stop;
+void nm_command_catch_signals(void);
+
+/* The options of a recipe, which train and the broker form share; see recipe_options.c. */
+enum { NM_RECIPE_OPTION = 256 };
+#define NM_RECIPE_OPTIONS                                                                                            \
+    {"epochs", required_argument, NULL, NM_RECIPE_OPTION}, {"batch", required_argument, NULL, NM_RECIPE_OPTION + 1}, \
+        {"lr", required_argument, NULL, NM_RECIPE_OPTION + 2},                                                       \
+        {"seed", required_argument, NULL, NM_RECIPE_OPTION + 3},                                                     \
+        {"max-length", required_argument, NULL, NM_RECIPE_OPTION + 4},                                               \
+        {"warmup", required_argument, NULL, NM_RECIPE_OPTION + 5},                                                   \
+        {"weight-decay", required_argument, NULL, NM_RECIPE_OPTION + 6},                                             \
+        {"clip", required_argument, NULL, NM_RECIPE_OPTION + 7},                                                     \
+        {"dropout", required_argument, NULL, NM_RECIPE_OPTION + 8},                                                  \
+        {"threads", required_argument, NULL, NM_RECIPE_OPTION + 9},                                                  \
+        {"checkpoint-steps", required_argument, NULL, NM_RECIPE_OPTION + 10},                                        \
+        {"max-steps", required_argument, NULL, NM_RECIPE_OPTION + 11},                                               \
+    {                                                                                                                \
+        "force", no_argument, NULL, NM_RECIPE_OPTION + 12                                                            \
+    }
+
+extern const char nm_recipe_help[];
+
+/* nm_recipe_option - take one of these options; 1: taken, 0: not one of them, -1: bad value (said on stderr). */
+int nm_recipe_option(struct nm_training *training, int option, const char *value);
+
+/* nm_command_report - what came of a training, on stdout. */
+void nm_command_report(const struct nm_training *training, const struct nm_training_result *result);
+
+#endif

@@ -1,0 +1,13 @@
+/* floats.h - large vectors of float: zeroed on first touch, on huge pages where the system has them. */
+#ifndef NM_TRAINER_FLOATS_H
+#define NM_TRAINER_FLOATS_H
+
+#include <stddef.h>
+
+/* nm_floats_new - n zeros, aligned to a page; NULL: out of memory.  Memory that is never touched is never used. */
+float *nm_floats_new(size_t n);
+
+/* nm_floats_free - with the n it was made with; NULL is allowed. */
+void nm_floats_free(float *p, size_t n);
+
+#endif

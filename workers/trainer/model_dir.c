@@ -1,0 +1,174 @@
+#include "workers/trainer/model_dir.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/hash.h"
+
+enum { PATH_SIZE = 4096, FILE_MAX = 256 << 20, CHUNK = 1 << 20 };
+
+#define CARD "nermill.json"
+
+static const char *const tokenizer_files[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json",
+                                              "special_tokens_map.json", "added_tokens.json"};
+enum { N_TOKENIZER_FILES = sizeof(tokenizer_files) / sizeof(tokenizer_files[0]) };
+
+static enum nm_err join(const char *dir, const char *name, char path[PATH_SIZE], struct nm_diag *diag)
+{
+    if (nm_file_join(dir, name, path, PATH_SIZE) == NM_OK)
+        return NM_OK;
+    return nm_fail(diag, NM_ELIMIT, "%s/%s: the path is too long", dir, name);
+}
+
+bool nm_model_dir_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+enum nm_err nm_model_dir_copy_tokenizer(const char *from, const char *to, struct nm_diag *diag)
+{
+    if (nm_model_dir_same(from, to))
+        return NM_OK;
+    struct nm_buf buf;
+    nm_buf_init(&buf, FILE_MAX);
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < N_TOKENIZER_FILES && err == NM_OK; i++) {
+        char source[PATH_SIZE], target[PATH_SIZE];
+        err = join(from, tokenizer_files[i], source, diag);
+        if (err == NM_OK)
+            err = join(to, tokenizer_files[i], target, diag);
+        if (err != NM_OK || !nm_file_exists(source))
+            continue;
+        nm_buf_reset(&buf);
+        err = nm_file_read(source, &buf, diag);
+        if (err == NM_OK)
+            err = nm_file_write_atomic(target, nm_buf_str(&buf), buf.len, diag);
+    }
+    nm_buf_clean_up(&buf);
+    return err;
+}
+
+static enum nm_err hash_file(struct nm_hash_stream *stream, const char *path, char *chunk, struct nm_diag *diag)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return errno == ENOENT ? NM_OK : nm_fail(diag, nm_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    for (size_t n; (n = fread(chunk, 1, CHUNK, file)) > 0;)
+        nm_hash_stream_add(stream, chunk, n);
+    bool failed = ferror(file) != 0;
+    fclose(file);
+    return failed ? nm_fail(diag, NM_EIO, "%s: reading failed", path) : NM_OK;
+}
+
+enum nm_err nm_model_dir_digest(const char *dir, uint64_t *digest, struct nm_diag *diag)
+{
+    struct nm_hash_stream *stream = nm_hash_stream_new();
+    char *chunk = malloc(CHUNK), path[PATH_SIZE];
+    enum nm_err err = stream != NULL && chunk != NULL ? NM_OK : NM_ENOMEM;
+    if (err != NM_OK)
+        nm_fail(diag, err, "%s: out of memory", dir);
+    for (size_t i = 0; i < N_TOKENIZER_FILES + 2 && err == NM_OK; i++) {
+        const char *name = i == 0 ? "config.json" : i == 1 ? "model.safetensors" : tokenizer_files[i - 2];
+        err = join(dir, name, path, diag);
+        if (err == NM_OK)
+            err = hash_file(stream, path, chunk, diag);
+        nm_hash_stream_add(stream, name, strlen(name) + 1);
+    }
+    if (err == NM_OK)
+        *digest = nm_hash_stream_digest(stream);
+    nm_hash_stream_destroy(&stream);
+    free(chunk);
+    return err;
+}
+
+static json_t *score_json(const struct nm_score *s)
+{
+    return json_pack("{s:f, s:f, s:f, s:I, s:I, s:I}", "precision", s->precision, "recall", s->recall, "f1", s->f1,
+                     "correct", (json_int_t)s->correct, "predicted", (json_int_t)s->predicted, "gold",
+                     (json_int_t)s->gold);
+}
+
+static json_t *scores_json(const struct nm_scores *scores, char *const *types)
+{
+    if (scores == NULL)
+        return json_null();
+    json_t *root = score_json(&scores->micro), *by_type = json_object();
+    for (size_t i = 0; i < scores->n_types; i++)
+        json_object_set_new(by_type, types[i], score_json(&scores->types[i]));
+    json_object_set_new(root, "types", by_type);
+    return root;
+}
+
+static json_t *data_json(const struct nm_corpus *corpus)
+{
+    char digest[17];
+    json_t *types = json_array();
+    snprintf(digest, sizeof(digest), "%016" PRIx64, nm_corpus_digest(corpus));
+    for (size_t i = 0; i < corpus->n_types; i++)
+        json_array_append_new(types, json_string(corpus->types[i]));
+    return json_pack("{s:s, s:I, s:I, s:o}", "digest", digest, "sentences", (json_int_t)corpus->n, "words",
+                     (json_int_t)corpus->n_words, "types", types);
+}
+
+static json_t *recipe_json(const struct nm_recipe *r)
+{
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:I}", "epochs", (json_int_t)r->epochs, "batch",
+                     (json_int_t)r->batch, "max_length", (json_int_t)r->max_length, "lr", r->lr, "warmup", r->warmup,
+                     "weight_decay", r->weight_decay, "clip", r->clip, "dropout",
+                     r->dropout < 0 ? json_null() : json_real(r->dropout), "seed", (json_int_t)r->seed);
+}
+
+enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *training,
+                                    const struct nm_checkpoint *state, const struct nm_scores *scores,
+                                    char *const *types, struct nm_diag *diag)
+{
+    char path[PATH_SIZE], hash[17];
+    enum nm_err err = join(dir, CARD, path, diag);
+    if (err != NM_OK)
+        return err;
+    snprintf(hash, sizeof(hash), "%016" PRIx64, state->recipe);
+    json_t *losses = json_array();
+    for (size_t i = 0; i < state->n_losses; i++)
+        json_array_append_new(losses, json_real(state->losses[i]));
+    json_t *root =
+        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:f, s:o}, s:o}", "version", 1, "nermill", NM_VERSION,
+                  "training_id", hash, "base_model", training->model, "recipe", recipe_json(&training->recipe),
+                  "data", data_json(training->train), "training", "steps", (json_int_t)state->step, "seconds",
+                  state->seconds, "tokens_per_s", state->seconds > 0 ? (double)state->tokens / state->seconds : 0.0,
+                  "losses", losses, "scores", scores_json(scores, types));
+    char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) : NULL;
+    json_decref(root);
+    if (text == NULL)
+        return nm_fail(diag, NM_ENOMEM, "%s: out of memory, or a name that is not UTF-8", path);
+    err = nm_file_write_atomic(path, text, strlen(text), diag);
+    free(text);
+    return err;
+}
+
+bool nm_model_dir_is_result(const char *dir, uint64_t recipe)
+{
+    static const char *const needed[] = {"model.safetensors", "config.json"};
+    char path[PATH_SIZE];
+    struct nm_buf buf;
+    for (size_t i = 0; i < 2; i++)
+        if (nm_file_join(dir, needed[i], path, sizeof(path)) != NM_OK || !nm_file_exists(path))
+            return false;
+    if (nm_file_join(dir, CARD, path, sizeof(path)) != NM_OK || !nm_file_exists(path))
+        return false;
+    nm_buf_init(&buf, 1 << 20);
+    json_t *root = nm_file_read(path, &buf, NULL) == NM_OK ? json_loadb(nm_buf_str(&buf), buf.len, 0, NULL) : NULL;
+    const char *id = json_string_value(json_object_get(root, "training_id"));
+    bool same = id != NULL && strlen(id) == 16 && strtoull(id, NULL, 16) == recipe;
+    json_decref(root);
+    nm_buf_clean_up(&buf);
+    return same;
+}

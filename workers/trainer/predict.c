@@ -1,0 +1,278 @@
+#include "workers/trainer/predict.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "common/buf.h"
+#include "common/utf8.h"
+#include "workers/trainer/words.h"
+
+/* Words tagged at once: some forward passes' worth, so that memory stays small whatever the input's size. */
+enum { CHUNK_WORDS = 8192, INPUT_MAX = 1 << 30 };
+
+/* One text and its words. */
+struct item {
+    char *text;
+    size_t len;
+    struct nm_extent *extents; /* (sentence.n) bytes of text */
+    struct nm_sentence sentence;
+};
+
+struct chunk {
+    struct item *items;
+    size_t n, cap, words;
+};
+
+static void free_item(struct item *item)
+{
+    free(item->text);
+    free(item->extents);
+    free(item->sentence.words);
+}
+
+static void reset(struct chunk *chunk)
+{
+    for (size_t i = 0; i < chunk->n; i++)
+        free_item(&chunk->items[i]);
+    chunk->n = chunk->words = 0;
+}
+
+/* Takes a copy of text and of words; NM_ENOMEM. */
+static enum nm_err add_item(struct chunk *chunk, const char *text, size_t len, const struct nm_extent *words,
+                            size_t n)
+{
+    if (chunk->n == chunk->cap) {
+        size_t cap = chunk->cap * 2 + 64;
+        struct item *items = realloc(chunk->items, cap * sizeof(*items));
+        if (items == NULL)
+            return NM_ENOMEM;
+        chunk->items = items;
+        chunk->cap = cap;
+    }
+    struct item item = {.text = malloc(len + 1), .len = len, .extents = calloc(n + 1, sizeof(*item.extents))};
+    item.sentence.words = malloc((n + 1) * sizeof(*item.sentence.words));
+    if (item.text == NULL || item.extents == NULL || item.sentence.words == NULL) {
+        free_item(&item);
+        return NM_ENOMEM;
+    }
+    memcpy(item.text, text, len);
+    item.text[len] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        item.extents[i] = words[i];
+        item.sentence.words[i] =
+            (struct nm_word){.text = item.text + words[i].start, .len = words[i].end - words[i].start};
+    }
+    item.sentence.n = n;
+    chunk->items[chunk->n++] = item;
+    chunk->words += n;
+    return NM_OK;
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+static float mean(const float *scores, const struct nm_span *span)
+{
+    float sum = 0;
+    for (size_t i = span->start; i < span->end; i++)
+        sum += scores[i];
+    return sum / (float)(span->end - span->start);
+}
+
+static void print_marked(const struct nm_predict *p, const struct item *item, const struct nm_span *spans, size_t n)
+{
+    static const int colours[] = {36, 33, 35, 32, 34, 31}; /* cyan, yellow, magenta, green, blue, red */
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t start = item->extents[spans[i].start].start, end = item->extents[spans[i].end - 1].end;
+        const char *type = p->tagger->tagset.types[spans[i].type];
+        fwrite(item->text + at, 1, start - at, p->out);
+        if (p->format == NM_PREDICT_COLOR)
+            fprintf(p->out, "\033[1;%dm%.*s\033[0;2m %s\033[0m", colours[spans[i].type % 6], (int)(end - start),
+                    item->text + start, type);
+        else
+            fprintf(p->out, "[%.*s|%s]", (int)(end - start), item->text + start, type);
+        at = end;
+    }
+    fprintf(p->out, "%.*s\n", (int)(item->len - at), item->text + at);
+}
+
+static enum nm_err print_json(const struct nm_predict *p, const struct item *item, const struct nm_span *spans,
+                              size_t n, const float *scores)
+{
+    json_t *entities = json_array();
+    for (size_t i = 0; i < n; i++) {
+        size_t start = item->extents[spans[i].start].start, end = item->extents[spans[i].end - 1].end;
+        size_t first = nm_utf8_length(item->text, start), length = nm_utf8_length(item->text + start, end - start);
+        json_array_append_new(entities, json_pack("{s:I, s:I, s:s, s:o, s:f}", "start", (json_int_t)first, "end",
+                                                  (json_int_t)first + (json_int_t)length, "type",
+                                                  p->tagger->tagset.types[spans[i].type], "text",
+                                                  json_stringn(item->text + start, end - start), "score",
+                                                  (double)mean(scores, &spans[i])));
+    }
+    json_t *root = json_pack("{s:o, s:o}", "text", json_stringn(item->text, item->len), "entities", entities);
+    char *line = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(root);
+    if (line == NULL)
+        return NM_ENOMEM;
+    fprintf(p->out, "%s\n", line);
+    free(line);
+    return NM_OK;
+}
+
+static void print_conll(const struct nm_predict *p, const struct item *item, const int32_t *tags, const float *scores)
+{
+    int32_t before = NM_TAG_O;
+    for (size_t i = 0; i < item->sentence.n; i++) {
+        const struct nm_word *word = &item->sentence.words[i];
+        fprintf(p->out, "%.*s\t", (int)word->len, word->text);
+        /* what seqeval would count as a beginning is written as one */
+        bool inside = tags[i] != NM_TAG_O && !nm_tag_is_begin(tags[i]) && before != NM_TAG_O &&
+                      nm_tag_type(before) == nm_tag_type(tags[i]);
+        if (tags[i] == NM_TAG_O)
+            fputc('O', p->out);
+        else
+            fprintf(p->out, "%c-%s", inside ? 'I' : 'B', p->tagger->tagset.types[nm_tag_type(tags[i])]);
+        if (p->scores)
+            fprintf(p->out, "\t%.6f", (double)scores[i]);
+        fputc('\n', p->out);
+        before = tags[i];
+    }
+    fputc('\n', p->out);
+}
+
+static enum nm_err print_item(const struct nm_predict *p, const struct item *item, const int32_t *tags,
+                              const float *scores, struct nm_span *spans)
+{
+    if (p->format == NM_PREDICT_CONLL) {
+        print_conll(p, item, tags, scores);
+        return NM_OK;
+    }
+    size_t n = nm_metrics_spans(tags, item->sentence.n, spans);
+    if (p->format == NM_PREDICT_JSONL)
+        return print_json(p, item, spans, n, scores);
+    print_marked(p, item, spans, n);
+    return NM_OK;
+}
+
+static enum nm_err flush(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
+{
+    size_t words = chunk->words + 1, at = 0;
+    int32_t *tags = malloc(words * sizeof(*tags));
+    float *scores = malloc(words * sizeof(*scores));
+    struct nm_span *spans = malloc(words * sizeof(*spans));
+    struct nm_sentence *sentences = malloc((chunk->n + 1) * sizeof(*sentences));
+    enum nm_err err = NM_OK;
+    if (tags == NULL || scores == NULL || spans == NULL || sentences == NULL) {
+        err = NM_ENOMEM;
+        (void)nm_fail(diag, err, "%s: out of memory", p->name);
+    }
+    for (size_t i = 0; i < chunk->n && err == NM_OK; i++)
+        sentences[i] = chunk->items[i].sentence;
+    if (err == NM_OK)
+        err = nm_tagger_tag(p->tagger, sentences, chunk->n, tags, scores, diag);
+    for (size_t i = 0; i < chunk->n && err == NM_OK; at += chunk->items[i++].sentence.n)
+        if (print_item(p, &chunk->items[i], tags + at, scores + at, spans) != NM_OK)
+            err = nm_fail(diag, NM_ENOMEM, "%s: out of memory", p->name);
+    if (err == NM_OK && (fflush(p->out) != 0 || ferror(p->out)))
+        err = nm_fail(diag, nm_err_from_errno(errno), "writing the output: %s", strerror(errno));
+    free(tags);
+    free(scores);
+    free(spans);
+    free(sentences);
+    reset(chunk);
+    return err;
+}
+
+/* ---- input ----------------------------------------------------------------------------------- */
+
+static enum nm_err run_text(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
+{
+    char *line = NULL;
+    size_t cap = 0, number = 0;
+    struct nm_extents words = {0};
+    enum nm_err err = NM_OK;
+    for (ssize_t len; err == NM_OK && (len = getline(&line, &cap, p->in)) >= 0;) {
+        number++;
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
+        err = nm_words_split(line, (size_t)len, &words);
+        if (err == NM_EFORMAT)
+            err = nm_fail(diag, err, "%s:%zu: not UTF-8: convert the file", p->name, number);
+        else if (err != NM_OK || add_item(chunk, line, (size_t)len, words.at, words.n) != NM_OK)
+            err = nm_fail(diag, NM_ENOMEM, "%s:%zu: out of memory", p->name, number);
+        else if (p->unbuffered || chunk->words >= CHUNK_WORDS || chunk->n >= CHUNK_WORDS)
+            err = flush(p, chunk, diag);
+    }
+    if (err == NM_OK && ferror(p->in))
+        err = nm_fail(diag, NM_EIO, "%s: %s", p->name, strerror(errno));
+    free(line);
+    free(words.at);
+    return err;
+}
+
+/* The words joined by spaces, as text for the formats that show one. */
+static enum nm_err add_sentence(struct chunk *chunk, const struct nm_sentence *s, struct nm_buf *text,
+                                struct nm_extents *extents)
+{
+    nm_buf_reset(text);
+    if (extents->cap < s->n) {
+        struct nm_extent *at = realloc(extents->at, s->n * sizeof(*at));
+        if (at == NULL)
+            return NM_ENOMEM;
+        extents->at = at;
+        extents->cap = s->n;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        if (i > 0 && nm_buf_addc(text, ' ') != NM_OK)
+            return NM_ENOMEM;
+        extents->at[i].start = text->len;
+        if (nm_buf_add(text, s->words[i].text, s->words[i].len) != NM_OK)
+            return NM_ENOMEM;
+        extents->at[i].end = text->len;
+    }
+    return add_item(chunk, nm_buf_str(text), text->len, extents->at, s->n);
+}
+
+static enum nm_err run_conll(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
+{
+    struct nm_corpus corpus;
+    struct nm_buf input, text;
+    struct nm_extents extents = {0};
+    nm_corpus_init(&corpus);
+    nm_buf_init(&input, INPUT_MAX);
+    nm_buf_init(&text, INPUT_MAX);
+    char bytes[65536];
+    enum nm_err err = NM_OK;
+    for (size_t n; err == NM_OK && (n = fread(bytes, 1, sizeof(bytes), p->in)) > 0;)
+        if (nm_buf_add(&input, bytes, n) != NM_OK)
+            err = nm_fail(diag, NM_ELIMIT, "%s: more than 1 GiB: split it", p->name);
+    if (err == NM_OK && ferror(p->in))
+        err = nm_fail(diag, NM_EIO, "%s: %s", p->name, strerror(errno));
+    if (err == NM_OK)
+        err = nm_corpus_parse_conll(&corpus, p->name, nm_buf_str(&input), input.len, false, diag);
+    for (size_t i = 0; i < corpus.n && err == NM_OK; i++) {
+        if (add_sentence(chunk, &corpus.sentences[i], &text, &extents) != NM_OK)
+            err = nm_fail(diag, NM_ENOMEM, "%s: out of memory", p->name);
+        else if (chunk->words >= CHUNK_WORDS)
+            err = flush(p, chunk, diag);
+    }
+    free(extents.at);
+    nm_buf_clean_up(&text);
+    nm_buf_clean_up(&input);
+    nm_corpus_clean_up(&corpus);
+    return err;
+}
+
+enum nm_err nm_predict_run(const struct nm_predict *predict, struct nm_diag *diag)
+{
+    struct chunk chunk = {0};
+    enum nm_err err = predict->conll ? run_conll(predict, &chunk, diag) : run_text(predict, &chunk, diag);
+    if (err == NM_OK)
+        err = flush(predict, &chunk, diag);
+    reset(&chunk);
+    free(chunk.items);
+    return err;
+}

@@ -1,0 +1,265 @@
+#include "workers/trainer/tagger.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens a forward pass: enough rows to keep the matrix product busy, small enough for the caches. */
+enum { BATCH_TOKENS = 2048 };
+
+struct run {
+    struct nm_tagger *tagger;
+    struct nm_pieces pieces; /* of one sentence */
+    size_t *firsts;          /* (words + 1) of one sentence: where each word's pieces start */
+    size_t cap_firsts;
+    /* the batch */
+    uint32_t *ids, *seq_start;
+    size_t n_tokens, n_seqs, cap_tokens, cap_seqs;
+    /* what each word of the batch gets: its token in the batch, or none */
+    size_t *word_token; /* (words of all sentences) */
+    size_t done_words;  /* before this batch */
+    size_t words;       /* up to and with this batch */
+    int32_t *tags;
+    float *scores;
+    struct nm_diag *diag;
+};
+
+static const size_t NO_TOKEN = SIZE_MAX;
+
+static enum nm_err set_up(struct nm_tagger *tagger, struct nm_diag *diag)
+{
+    const struct nm_model_config *cfg = nm_bert_config(tagger->bert);
+    enum nm_err err = nm_tagger_check_vocabulary(tagger->bert, tagger->wp, tagger->where, diag);
+    if (err != NM_OK)
+        return err;
+    return nm_tagset_init(&tagger->tagset, (const char *const *)cfg->labels, cfg->n_labels, tagger->where, diag);
+}
+
+enum nm_err nm_tagger_check_vocabulary(const struct nm_bert *bert, const struct nm_wordpiece *wp, const char *dir,
+                                       struct nm_diag *diag)
+{
+    size_t has = nm_bert_config(bert)->vocab_size, wants = nm_wordpiece_vocab_size(wp);
+    if (wants <= has)
+        return NM_OK;
+    return nm_fail(diag, NM_EFORMAT, "%s: the tokenizer has ids up to %zu, the model embeddings for %zu only", dir,
+                   wants - 1, has);
+}
+
+enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, size_t n_threads, struct nm_diag *diag)
+{
+    *tagger = (struct nm_tagger){.where = dir};
+    const struct nm_bert_options options = {.n_threads = n_threads, .inference = true};
+    enum nm_err err = nm_wordpiece_load(&tagger->wp, dir, diag);
+    if (err == NM_OK)
+        err = nm_bert_load(&tagger->bert, dir, &options, diag);
+    if (err == NM_OK)
+        err = set_up(tagger, diag);
+    if (err == NM_OK && !nm_bert_head_loaded(tagger->bert))
+        err = nm_fail(diag, NM_EFORMAT, "%s: has no classifier: train it first (nermill train --model %s)", dir, dir);
+    if (err != NM_OK)
+        nm_tagger_clean_up(tagger);
+    return err;
+}
+
+enum nm_err nm_tagger_borrow(struct nm_tagger *tagger, struct nm_bert *bert, struct nm_wordpiece *wp,
+                             const char *where, struct nm_diag *diag)
+{
+    *tagger = (struct nm_tagger){.bert = bert, .wp = wp, .where = where, .borrowed = true};
+    enum nm_err err = set_up(tagger, diag);
+    if (err != NM_OK)
+        nm_tagger_clean_up(tagger);
+    return err;
+}
+
+void nm_tagger_clean_up(struct nm_tagger *tagger)
+{
+    nm_tagset_clean_up(&tagger->tagset);
+    if (!tagger->borrowed) {
+        nm_bert_destroy(&tagger->bert);
+        nm_wordpiece_destroy(&tagger->wp);
+    }
+    *tagger = (struct nm_tagger){0};
+}
+
+static enum nm_err grow(void **array, size_t *cap, size_t need, size_t size)
+{
+    if (need <= *cap)
+        return NM_OK;
+    void *grown = realloc(*array, (need + need / 2 + 64) * size);
+    if (grown == NULL)
+        return NM_ENOMEM;
+    *array = grown;
+    *cap = need + need / 2 + 64;
+    return NM_OK;
+}
+
+static enum nm_err encode(struct run *r, const struct nm_sentence *s)
+{
+    enum nm_err err = grow((void **)&r->firsts, &r->cap_firsts, s->n + 1, sizeof(*r->firsts));
+    r->pieces.count = 0;
+    for (size_t i = 0; i < s->n && err == NM_OK; i++) {
+        r->firsts[i] = r->pieces.count;
+        err = nm_wordpiece_encode(r->tagger->wp, s->words[i].text, s->words[i].len, &r->pieces);
+    }
+    if (err == NM_OK)
+        r->firsts[s->n] = r->pieces.count;
+    return err;
+}
+
+static float probability(const float *logits, size_t n, size_t best)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)(logits[i] - logits[best]));
+    return (float)(1 / sum);
+}
+
+static enum nm_err flush(struct run *r)
+{
+    const float *logits = NULL;
+    size_t n_labels = r->tagger->tagset.n_labels;
+    if (r->n_seqs > 0) {
+        const struct nm_batch batch = {
+            .n_seqs = r->n_seqs, .n_tokens = r->n_tokens, .ids = r->ids, .seq_start = r->seq_start};
+        enum nm_err err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
+        if (err != NM_OK)
+            return err;
+    }
+    for (size_t w = r->done_words; w < r->words; w++) {
+        r->tags[w] = NM_TAG_O;
+        if (r->scores != NULL)
+            r->scores[w] = 1;
+        if (r->word_token[w] == NO_TOKEN || logits == NULL) /* no token at all: no word has one */
+            continue;
+        const float *row = logits + r->word_token[w] * n_labels;
+        size_t best = 0;
+        for (size_t i = 1; i < n_labels; i++)
+            best = row[i] > row[best] ? i : best;
+        r->tags[w] = r->tagger->tagset.tags[best];
+        if (r->scores != NULL)
+            r->scores[w] = probability(row, n_labels, best);
+    }
+    r->done_words = r->words;
+    r->n_seqs = r->n_tokens = 0;
+    return NM_OK;
+}
+
+/* One sequence of the sentence's pieces [from, to) into the batch; returns where it starts by *start. */
+static enum nm_err add_sequence(struct run *r, size_t from, size_t to, size_t *start)
+{
+    size_t n = to - from;
+    enum nm_err err = grow((void **)&r->ids, &r->cap_tokens, r->n_tokens + n + 2, sizeof(*r->ids));
+    if (err == NM_OK)
+        err = grow((void **)&r->seq_start, &r->cap_seqs, r->n_seqs + 2, sizeof(*r->seq_start));
+    if (err != NM_OK)
+        return err;
+    *start = r->n_tokens;
+    r->seq_start[r->n_seqs++] = (uint32_t)r->n_tokens;
+    r->ids[r->n_tokens++] = nm_wordpiece_cls(r->tagger->wp);
+    memcpy(r->ids + r->n_tokens, r->pieces.ids + from, n * sizeof(*r->ids));
+    r->n_tokens += n;
+    r->ids[r->n_tokens++] = nm_wordpiece_sep(r->tagger->wp);
+    r->seq_start[r->n_seqs] = (uint32_t)r->n_tokens;
+    return NM_OK;
+}
+
+/* The sentence as one sequence, or as windows that overlap by half where it is longer than the model: of two
+ * windows a piece comes from the one where it has more context, so the border is in the middle of the overlap. */
+static enum nm_err add_windows(struct run *r, const struct nm_sentence *s, size_t room)
+{
+    size_t n = r->pieces.count, word = 0;
+    for (size_t from = 0;; from += room / 2) {
+        size_t to = n - from <= room ? n : from + room, start;
+        size_t border = to == n ? n : to - room / 4; /* pieces up to here are this window's */
+        enum nm_err err = add_sequence(r, from, to, &start);
+        if (err != NM_OK)
+            return err;
+        for (; word < s->n && (r->firsts[word] < border || to == n); word++)
+            r->word_token[r->words + word] =
+                r->firsts[word] == r->firsts[word + 1] ? NO_TOKEN : start + 1 + r->firsts[word] - from;
+        if (to == n)
+            return NM_OK;
+    }
+}
+
+static enum nm_err add_sentence(struct run *r, const struct nm_sentence *s, size_t room)
+{
+    enum nm_err err = encode(r, s);
+    if (err == NM_OK && r->n_tokens > 0 && r->n_tokens + r->pieces.count + 2 > BATCH_TOKENS)
+        err = flush(r);
+    if (err == NM_OK)
+        err = add_windows(r, s, room);
+    r->words += s->n;
+    return err;
+}
+
+enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n, int32_t *tags,
+                          float *scores, struct nm_diag *diag)
+{
+    struct run r = {.tagger = tagger, .tags = tags, .scores = scores, .diag = diag};
+    size_t words = 0, room = nm_bert_config(tagger->bert)->max_positions;
+    if (room < 8)
+        return nm_fail(diag, NM_EINVAL, "%s: %zu positions are too few to tag with", tagger->where, room);
+    room -= 2;
+    for (size_t i = 0; i < n; i++)
+        words += sentences[i].n;
+    r.word_token = malloc((words + 1) * sizeof(*r.word_token));
+    enum nm_err err = r.word_token != NULL ? NM_OK : NM_ENOMEM;
+    if (diag != NULL)
+        diag->text[0] = '\0';
+    for (size_t i = 0; i < n && err == NM_OK; i++)
+        err = add_sentence(&r, &sentences[i], room);
+    if (err == NM_OK)
+        err = flush(&r);
+    nm_pieces_clean_up(&r.pieces);
+    free(r.firsts);
+    free(r.ids);
+    free(r.seq_start);
+    free(r.word_token);
+    if (err != NM_OK && diag != NULL && diag->text[0] == '\0')
+        nm_fail(diag, err, "%s: tagging: %s", tagger->where, nm_err_name(err));
+    return err;
+}
+
+/* The gold tags by the tagset's types. */
+static enum nm_err translate(struct nm_tagger *tagger, const struct nm_corpus *gold, int32_t *tags)
+{
+    size_t *types = malloc((gold->n_types + 1) * sizeof(*types)), at = 0;
+    enum nm_err err = types != NULL ? NM_OK : NM_ENOMEM;
+    for (size_t i = 0; i < gold->n_types && err == NM_OK; i++)
+        err = nm_tagset_type(&tagger->tagset, gold->types[i], &types[i]);
+    for (size_t s = 0; s < gold->n && err == NM_OK; s++)
+        for (size_t i = 0; i < gold->sentences[s].n; i++) {
+            int32_t tag = gold->sentences[s].tags[i];
+            if (tag != NM_TAG_O) {
+                size_t type = types[nm_tag_type(tag)];
+                tag = nm_tag_is_begin(tag) ? NM_TAG_B(type) : NM_TAG_I(type);
+            }
+            tags[at++] = tag;
+        }
+    free(types);
+    return err;
+}
+
+enum nm_err nm_tagger_evaluate(struct nm_tagger *tagger, const struct nm_corpus *gold, struct nm_scores *scores,
+                               struct nm_diag *diag)
+{
+    int32_t *right = malloc((2 * gold->n_words + 1) * sizeof(*right)), *found = right + gold->n_words;
+    *scores = (struct nm_scores){0};
+    enum nm_err err = right != NULL ? translate(tagger, gold, right) : NM_ENOMEM;
+    if (err == NM_OK)
+        err = nm_scores_init(scores, tagger->tagset.n_types);
+    if (err != NM_OK)
+        nm_fail(diag, err, "%s: evaluating: %s", tagger->where, nm_err_name(err));
+    else
+        err = nm_tagger_tag(tagger, gold->sentences, gold->n, found, NULL, diag);
+    size_t at = 0;
+    for (size_t s = 0; s < gold->n && err == NM_OK; at += gold->sentences[s++].n)
+        err = nm_scores_add(scores, right + at, found + at, gold->sentences[s].n);
+    free(right);
+    if (err == NM_OK)
+        nm_scores_finish(scores);
+    else
+        nm_scores_clean_up(scores);
+    return err;
+}

@@ -1,0 +1,42 @@
+/* team.h - inside nm_tensor: how work is divided among threads. */
+#ifndef NM_TRAINER_TEAM_H
+#define NM_TRAINER_TEAM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "workers/trainer/tensor.h"
+
+struct nm_team {
+    int n_threads;
+    const struct nm_kernels *k;
+    size_t scratch; /* floats a thread */
+    float *sums;    /* (n_threads, scratch) */
+    double *parts;  /* (n_threads) */
+
+    /* the barrier */
+    atomic_uint arrived, generation;
+    pthread_mutex_t lock;
+    pthread_cond_t passed;
+};
+
+/* Which thread of the region this is, and which of n rows are its own. */
+struct part {
+    int i, threads;
+    size_t lo, n; /* first row, number of rows */
+};
+
+/* part_of - called by every thread of a region.  Rows come in multiples of 16, as OpenBLAS's kernels take them. */
+struct part part_of(size_t n);
+
+/* team_barrier - no thread goes on before all have come. */
+void team_barrier(struct nm_team *team);
+
+/* sums_of - this thread's scratch, n zeros. */
+float *sums_of(struct nm_team *team, size_t n);
+
+/* reduce_sums - out (n) = or += the threads' scratch from offset on, in the threads' order; each thread its own
+ * columns.  Between two barriers.  out may be NULL. */
+void reduce_sums(struct nm_team *team, float *out, size_t offset, size_t n, int add);
+
+#endif

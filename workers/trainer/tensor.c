@@ -1,0 +1,231 @@
+#include "workers/trainer/tensor.h"
+
+#include <assert.h>
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/hash.h"
+#include "workers/trainer/team.h"
+
+struct nm_dropout nm_dropout_make(float p, uint64_t key, uint64_t site)
+{
+    struct nm_dropout drop = {.key = nm_mix64(key ^ nm_mix64(site + 1)), .threshold = 0, .scale = 1.0F};
+    if (p > 0.0F) {
+        drop.threshold = (uint32_t)((double)p * 4294967296.0);
+        drop.scale = 1.0F / (1.0F - p);
+    }
+    return drop;
+}
+
+/* ---- dense layers ---------------------------------------------------------------------------- */
+
+/* y (rows) = x (rows) W^T */
+static void rows_times_wt(float *y, const float *x, const float *w, struct part r, size_t c, size_t o)
+{
+    if (r.n > 0)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)r.n, (int)o, (int)c, 1.0F, x + r.lo * c, (int)c, w,
+                    (int)c, 0.0F, y + r.lo * o, (int)o);
+}
+
+void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,
+                       size_t c, size_t o)
+{
+    struct part r = part_of(n);
+    rows_times_wt(y, x, w, r, c, o);
+    if (bias != NULL)
+        team->k->bias_forward(y + r.lo * o, bias, r.n, o);
+}
+
+void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, const float *w,
+                            const float *bias, size_t n, size_t c, size_t o)
+{
+    struct part r = part_of(n);
+    float *h = slope != NULL ? slope : y;
+    rows_times_wt(h, x, w, r, c, o);
+    team->k->gelu_forward(y + r.lo * o, slope != NULL ? slope + r.lo * o : NULL, h + r.lo * o, bias, r.n, o);
+}
+
+void nm_linear_norm_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, const float *x,
+                            const float *w, const float *bias, const float *residual, struct nm_norm norm,
+                            const struct nm_dropout *drop, size_t n, size_t c, size_t o)
+{
+    struct part r = part_of(n);
+    float *y = kept.xhat != NULL ? kept.xhat : out;
+    rows_times_wt(y, x, w, r, c, o);
+    team->k->norm_forward(out + r.lo * o, kept.xhat != NULL ? kept.xhat + r.lo * o : NULL,
+                          kept.rstd != NULL ? kept.rstd + r.lo : NULL, y + r.lo * o, bias, residual + r.lo * o,
+                          norm.gamma, norm.beta, norm.eps, drop, r.lo, r.n, o);
+}
+
+/* This thread's part of dw = dy^T x: rows of dw, or its columns where there are more of them. */
+static void weight_grad_part(float *dw, int add, const float *dy, const float *x, size_t n, size_t c, size_t o)
+{
+    struct part rows = {.n = o}, cols = {.n = c};
+    if (o >= c)
+        rows = part_of(o);
+    else
+        cols = part_of(c);
+    if (rows.n > 0 && cols.n > 0)
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)rows.n, (int)cols.n, (int)n, 1.0F, dy + rows.lo,
+                    (int)o, x + cols.lo, (int)c, add ? 1.0F : 0.0F, dw + rows.lo * c + cols.lo, (int)c);
+}
+
+/* dx (rows) = or += dy (rows) W */
+static void rows_times_w(float *dx, int add, const float *dy, const float *w, struct part r, size_t c, size_t o)
+{
+    if (r.n > 0)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)r.n, (int)c, (int)o, 1.0F, dy + r.lo * o, (int)o,
+                    w, (int)c, add ? 1.0F : 0.0F, dx + r.lo * c, (int)c);
+}
+
+void nm_linear_backward(struct nm_team *team, struct nm_linear_grad grad, const float *dy, const float *x,
+                        const float *w, size_t n, size_t c, size_t o)
+{
+    struct part r = part_of(n);
+    rows_times_w(grad.dx, grad.add_dx, dy, w, r, c, o);
+    if (grad.dbias != NULL)
+        team->k->column_sum(sums_of(team, o), dy + r.lo * o, r.n, o);
+    team_barrier(team);
+    reduce_sums(team, grad.dbias, 0, o, grad.add_dw);
+    weight_grad_part(grad.dw, grad.add_dw, dy, x, n, c, o);
+    team_barrier(team);
+}
+
+void nm_linear_gelu_backward(struct nm_team *team, struct nm_linear_grad grad, float *dbias_below, const float *slope,
+                             const float *dy, const float *x, const float *w, size_t n, size_t c, size_t o)
+{
+    assert(grad.dbias == NULL && !grad.add_dx);
+    struct part r = part_of(n);
+    rows_times_w(grad.dx, 0, dy, w, r, c, o);
+    team->k->gelu_backward(grad.dx + r.lo * c, slope + r.lo * c, sums_of(team, c), r.n, c);
+    team_barrier(team);
+    reduce_sums(team, dbias_below, 0, c, grad.add_dw);
+    weight_grad_part(grad.dw, grad.add_dw, dy, x, n, c, o);
+    team_barrier(team);
+}
+
+/* ---- layer norm ------------------------------------------------------------------------------ */
+
+void nm_norm_backward(struct nm_team *team, struct nm_norm_grad grad, float *dz, float *dy, struct nm_norm_kept kept,
+                      const float *gamma, const struct nm_dropout *drop, size_t n, size_t c)
+{
+    struct part r = part_of(n);
+    float *sums = sums_of(team, 3 * c), *z = dz + r.lo * c;
+    team->k->norm_backward(z, dy != NULL ? dy + r.lo * c : z, sums, sums + c,
+                           grad.dbias != NULL ? sums + 2 * c : NULL, z, kept.xhat + r.lo * c, kept.rstd + r.lo, gamma,
+                           drop, r.lo, r.n, c);
+    team_barrier(team);
+    reduce_sums(team, grad.dgamma, 0, c, grad.add);
+    reduce_sums(team, grad.dbeta, c, c, grad.add);
+    reduce_sums(team, grad.dbias, 2 * c, c, grad.add);
+    team_barrier(team);
+}
+
+/* ---- embeddings ------------------------------------------------------------------------------ */
+
+void nm_embedding_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, struct nm_embedding table,
+                          const uint32_t *ids, const uint32_t *positions, struct nm_norm norm,
+                          const struct nm_dropout *drop, size_t n, size_t c)
+{
+    const struct nm_dropout none = {.threshold = 0, .scale = 1.0F};
+    const struct nm_kernels *k = team->k;
+    const float *zeros = sums_of(team, c);
+    struct part r = part_of(n);
+    for (size_t t = r.lo; t < r.lo + r.n; t++) {
+        float *row = out + t * c;
+        k->sum3(row, table.word + (size_t)ids[t] * c, table.position + (size_t)positions[t] * c, table.type, c);
+        k->norm_forward(row, kept.xhat != NULL ? kept.xhat + t * c : NULL, kept.rstd != NULL ? kept.rstd + t : NULL,
+                        row, zeros, zeros, norm.gamma, norm.beta, norm.eps, &none, 0, 1, c);
+    }
+    k->dropout(out + r.lo * c, drop, r.lo, r.n, c);
+}
+
+void nm_embedding_backward(struct nm_team *team, struct nm_embedding_grad grad, struct nm_norm_grad norm_grad,
+                           float *dz, struct nm_norm_kept kept, const float *gamma, const uint32_t *ids,
+                           const uint32_t *positions, const struct nm_dropout *drop, size_t n, size_t c)
+{
+    const struct nm_dropout none = {.threshold = 0, .scale = 1.0F};
+    struct part cols = part_of(c);
+    nm_dropout_apply(team, dz, dz, drop, n, c);
+    nm_norm_backward(team, norm_grad, dz, NULL, kept, gamma, &none, n, c);
+    /* Each thread adds its own columns of every row, so no two write the same place and the order is fixed. */
+    for (size_t t = 0; t < n; t++) {
+        const float *d = dz + t * c + cols.lo;
+        team->k->add(grad.word + (size_t)ids[t] * c + cols.lo, d, cols.n);
+        team->k->add(grad.position + (size_t)positions[t] * c + cols.lo, d, cols.n);
+        team->k->add(grad.type + cols.lo, d, cols.n);
+    }
+    team_barrier(team);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+/* One labelled row: the loss, and (softmax - onehot) * scale into d. */
+static double cross_entropy_row(float *d, const float *row, size_t label, float scale, size_t k)
+{
+    float max = row[0], sum = 0;
+    for (size_t j = 1; j < k; j++)
+        max = row[j] > max ? row[j] : max;
+    for (size_t j = 0; j < k; j++)
+        sum += expf(row[j] - max);
+    const double loss = (double)logf(sum) - (double)(row[label] - max);
+    if (d != NULL)
+        for (size_t j = 0; j < k; j++)
+            d[j] = (expf(row[j] - max) / sum - (j == label ? 1.0F : 0.0F)) * scale;
+    return loss;
+}
+
+double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, float scale, size_t n, size_t k,
+                        size_t *n_labelled)
+{
+    double loss = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        float *d = dlogits != NULL ? dlogits + i * k : NULL;
+        if (labels[i] < 0) {
+            if (d != NULL)
+                memset(d, 0, k * sizeof *d);
+            continue;
+        }
+        count++;
+        loss += cross_entropy_row(d, logits + i * k, (size_t)labels[i], scale, k);
+    }
+    if (n_labelled != NULL)
+        *n_labelled = count;
+    return loss;
+}
+
+void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,
+                      size_t c)
+{
+    struct part r = part_of(n);
+    if (y != x && r.n > 0)
+        memcpy(y + r.lo * c, x + r.lo * c, r.n * c * sizeof *y);
+    team->k->dropout(y + r.lo * c, drop, r.lo, r.n, c);
+}
+
+double nm_sum_squares_part(struct nm_team *team, const float *x, size_t n)
+{
+    struct part r = part_of(n);
+    return team->k->sum_squares(x + r.lo, r.n);
+}
+
+void nm_adamw_update(struct nm_team *team, float *w, float *m, float *v, const float *g, size_t n,
+                     const struct nm_adamw *a)
+{
+    struct part r = part_of(n);
+    team->k->adamw(w + r.lo, m + r.lo, v + r.lo, g + r.lo, r.n, a);
+}
+
+void nm_adamw_rows(struct nm_team *team, float *w, float *m, float *v, const float *g, const uint8_t *marked,
+                   size_t rows, size_t cols, const struct nm_adamw *a)
+{
+    struct part r = part_of(rows);
+    for (size_t lo = r.lo, hi; lo < r.lo + r.n; lo = hi) { /* a run of rows of one kind */
+        for (hi = lo + 1; hi < r.lo + r.n && marked[hi] == marked[lo]; hi++)
+            ;
+        const size_t at = lo * cols;
+        team->k->adamw(w + at, m + at, v + at, marked[lo] ? g + at : NULL, (hi - lo) * cols, a);
+    }
+}

@@ -1,0 +1,166 @@
+/* tensor.h - the operations of a BERT encoder, forward and backward, by a team of threads.
+ *
+ * Everything is row-major float32, caller-owned, without overlap unless said.  Shapes are asserted; there are no
+ * errors.  For a given number of threads the result is the same, bit for bit.
+ *
+ * Threads: inside nm_team_run every thread of the team calls the same operations with the same arguments, and each
+ * does its own share: of a matrix product its own rows, on which it goes on with bias, GELU, dropout, residual and
+ * norm while they are in its cache.  An operation on rows waits for nobody; one that needs what another thread made
+ * (attention, the gradients of weights) waits for the team before and after.  Products are OpenBLAS's, one
+ * single-threaded product a thread, so no BLAS thread spins beside ours.  Outside nm_team_run the calling thread
+ * does it all.
+ * Source of the shapes: Devlin et al. 2019.  Tests: unit.tensor (finite differences), golden.bert.
+ */
+#ifndef NM_TRAINER_TENSOR_H
+#define NM_TRAINER_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "workers/trainer/kernels.h"
+
+/* Who works: a number of threads, their loops, and a scratch vector each for sums over rows. */
+struct nm_team;
+
+/* nm_team_new - n_threads 0: one a core.  scratch: the widest row that a column sum is taken of.  Sets OpenBLAS
+ * to one thread, for the whole process.  NM_ENOMEM.
+ */
+enum nm_err nm_team_new(struct nm_team **team, size_t n_threads, size_t scratch);
+void nm_team_destroy(struct nm_team **team);
+size_t nm_team_threads(const struct nm_team *team);
+const struct nm_kernels *nm_team_kernels(const struct nm_team *team);
+void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels); /* for tests */
+
+/* nm_team_run - work(arg) by every thread of the team; returns when all have done it. */
+void nm_team_run(struct nm_team *team, void (*work)(void *arg), void *arg);
+
+/* nm_team_share - inside nm_team_run: is this the first thread, and which of n rows does it own? */
+struct nm_share {
+    int first;
+    size_t lo, n;
+};
+struct nm_share nm_team_share(size_t n);
+
+/* nm_team_sum - inside nm_team_run: the sum of what every thread brings, the same to all; waits for the team. */
+double nm_team_sum(struct nm_team *team, double part);
+
+/* nm_dropout_make - the mask of probability p at one place (site) of one step (key).  p 0: none. */
+struct nm_dropout nm_dropout_make(float p, uint64_t key, uint64_t site);
+
+/* ---- dense layers: y (n,o) = x (n,c) W^T (o,c) + bias (o) ------------------------------------ */
+
+void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,
+                       size_t c, size_t o);
+
+/* y = gelu(x W^T + bias); slope (n,o) keeps gelu' for the backward pass, or NULL. */
+void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, const float *w,
+                            const float *bias, size_t n, size_t c, size_t o);
+
+/* What a layer norm keeps for its backward pass: (n,o) and (n); both NULL: nothing. */
+struct nm_norm_kept {
+    float *xhat, *rstd;
+};
+struct nm_norm {
+    const float *gamma, *beta;
+    float eps;
+};
+
+/* out = LayerNorm(residual + dropout(x W^T + bias)).  out is not residual. */
+void nm_linear_norm_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, const float *x,
+                            const float *w, const float *bias, const float *residual, struct nm_norm norm,
+                            const struct nm_dropout *drop, size_t n, size_t c, size_t o);
+
+/* A gradient that is added to if `add`, otherwise set: the first micro-batch of a step overwrites. */
+struct nm_linear_grad {
+    float *dw;          /* (o,c) */
+    float *dbias;       /* (o), or NULL: already made by the operation above */
+    float *dx;          /* (n,c) */
+    int add_dw, add_dx; /* 0 or 1 */
+};
+
+/* Backward of y = x W^T + bias from dy (n,o). */
+void nm_linear_backward(struct nm_team *team, struct nm_linear_grad grad, const float *dy, const float *x,
+                        const float *w, size_t n, size_t c, size_t o);
+
+/* The same where x was gelu(h + b) of the layer below: dx becomes the gradient of h, dbias_below (c) of b. */
+void nm_linear_gelu_backward(struct nm_team *team, struct nm_linear_grad grad, float *dbias_below, const float *slope,
+                             const float *dy, const float *x, const float *w, size_t n, size_t c, size_t o);
+
+/* ---- layer norm ------------------------------------------------------------------------------ */
+
+struct nm_norm_grad {
+    float *dgamma, *dbeta; /* (c) */
+    float *dbias;          /* (c) of the layer under the dropout, or NULL */
+    int add;
+};
+
+/* dz (n,c): in, the gradient of the norm's output; out, of the residual.  dy (n,c) out: of the layer under the
+ * dropout; NULL where there is none. */
+void nm_norm_backward(struct nm_team *team, struct nm_norm_grad grad, float *dz, float *dy, struct nm_norm_kept kept,
+                      const float *gamma, const struct nm_dropout *drop, size_t n, size_t c);
+
+/* ---- embeddings: word + position + type, norm, dropout --------------------------------------- */
+
+struct nm_embedding {
+    const float *word, *position, *type; /* (vocab,c), (max positions,c), (types,c) */
+};
+struct nm_embedding_grad {
+    float *word, *position, *type; /* added to; the caller clears the rows that it lists as touched */
+};
+
+void nm_embedding_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, struct nm_embedding table,
+                          const uint32_t *ids, const uint32_t *positions, struct nm_norm norm,
+                          const struct nm_dropout *drop, size_t n, size_t c);
+
+/* dz (n,c): gradient of the output, overwritten. */
+void nm_embedding_backward(struct nm_team *team, struct nm_embedding_grad grad, struct nm_norm_grad norm_grad,
+                           float *dz, struct nm_norm_kept kept, const float *gamma, const uint32_t *ids,
+                           const uint32_t *positions, const struct nm_dropout *drop, size_t n, size_t c);
+
+/* ---- attention, each sequence for itself ----------------------------------------------------- */
+
+struct nm_attention {
+    size_t n_seqs, n_heads, head_size;
+    const uint32_t *seq_start; /* (n_seqs+1) */
+    size_t max_len;
+    float *scratch; /* (threads, 2, max_len, max_len) */
+};
+
+/* nm_attention_probs - floats that probs holds for this batch: heads * sum of len^2. */
+size_t nm_attention_probs(const struct nm_attention *a);
+
+/* qkv (n, 3*heads*head_size) = query | key | value; ctx (n, heads*head_size) out.
+ * probs: kept for the backward pass, or NULL. */
+void nm_attention_forward(struct nm_team *team, float *ctx, float *probs, const float *qkv,
+                          const struct nm_attention *a, const struct nm_dropout *drop);
+
+/* dqkv out, from dctx. */
+void nm_attention_backward(struct nm_team *team, float *dqkv, const float *dctx, const float *qkv, const float *probs,
+                           const struct nm_attention *a, const struct nm_dropout *drop);
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+/* nm_cross_entropy - of all rows given, in the calling thread: logits (n,k), labels (n), -1 ignored.  Returns the
+ * summed loss; *n_labelled (may be NULL) is how many had a label.  dlogits (n,k) or NULL = (softmax - onehot) *
+ * scale, zero where ignored; may be logits.
+ */
+double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, float scale, size_t n, size_t k,
+                        size_t *n_labelled);
+
+/* y (n,c) = dropout(x); y may be x. */
+void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,
+                      size_t c);
+
+/* nm_sum_squares_part - of this thread's share of x (n); see nm_team_sum. */
+double nm_sum_squares_part(struct nm_team *team, const float *x, size_t n);
+
+/* nm_adamw_update - one step on n elements. */
+void nm_adamw_update(struct nm_team *team, float *w, float *m, float *v, const float *g, size_t n,
+                     const struct nm_adamw *a);
+
+/* nm_adamw_rows - the same on (rows,cols) where only the marked rows have a gradient: the others' is not read. */
+void nm_adamw_rows(struct nm_team *team, float *w, float *m, float *v, const float *g, const uint8_t *marked,
+                   size_t rows, size_t cols, const struct nm_adamw *a);
+
+#endif

@@ -1,0 +1,63 @@
+/* trainer.h - fine-tune an encoder on labelled sentences: the loop, its checkpoints, the model directory.
+ *
+ * The recipe is that of transformers' token-classification example: AdamW (decay on every parameter, as a plain
+ * torch.optim.AdamW has it), linear warm-up and decay, clipping by the global norm, dropout of the config, mean
+ * cross-entropy over first sub-tokens.  Threads: one caller; n_threads inside.
+ */
+#ifndef NM_TRAINER_TRAINER_H
+#define NM_TRAINER_TRAINER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "workers/trainer/corpus.h"
+#include "workers/trainer/metrics.h"
+
+struct nm_recipe {
+    size_t epochs, batch; /* batch: sentences an update */
+    size_t max_length;    /* tokens of a sentence, [CLS] and [SEP] among them */
+    double lr, warmup;    /* warm-up: a share of all steps */
+    double weight_decay, clip;
+    double dropout; /* of hidden states and attention; below 0: as config.json has it */
+    uint64_t seed;
+};
+
+/* 3 epochs, batch 32, 256 tokens, lr 5e-4, warm-up 0.1, decay 0.01, clip 1.0, dropout of the config, seed 13 */
+struct nm_recipe nm_recipe_defaults(void);
+
+struct nm_training {
+    const char *model; /* a Hugging Face directory */
+    const char *out;   /* made if it is not there */
+    const struct nm_corpus *train;
+    const struct nm_corpus *dev;  /* scored after each epoch, or NULL */
+    const struct nm_corpus *gold; /* scored at the end, or NULL */
+    struct nm_recipe recipe;
+    size_t n_threads;            /* 0: as many as there are cores */
+    size_t checkpoint_steps;     /* also within an epoch, every so many steps; 0: after each epoch only */
+    size_t max_steps;            /* stop there, with a checkpoint, as if killed; 0: no such limit */
+    bool force;                  /* train even if out holds the result of just this training */
+    volatile sig_atomic_t *stop; /* set by a signal: checkpoint and NM_ECANCELED; may be NULL */
+};
+
+struct nm_training_result {
+    size_t steps;
+    double seconds, tokens_per_s; /* of training alone, all runs of it together */
+    double loss;                  /* mean of the last epoch */
+    bool already;                 /* out held this result: nothing was done */
+    struct nm_scores scores;      /* on gold; the caller's to clean up; n_types 0 where there is no gold */
+    char **types;                 /* (scores.n_types) one block, free() */
+};
+
+/* nm_trainer_run - train, or go on from the checkpoint in out, or find that all is done.
+ * out gets config.json, model.safetensors, the tokenizer's files and nermill.json, this one last.
+ * Errors of loading and saving; NM_EINVAL: a recipe out of range; NM_ECANCELED: stopped, run again to go on;
+ * NM_EFORMAT: no entity type in the data.  What was saved before an error stays good.
+ */
+enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_training_result *result,
+                           struct nm_diag *diag);
+void nm_training_result_clean_up(struct nm_training_result *result);
+
+#endif
