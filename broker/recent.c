@@ -28,7 +28,10 @@ struct nm_msg_align nm_recent_align(const struct nm_msg_response *response)
                                  .prompt_hash = response->prompt_hash,
                                  .model = response->model,
                                  .seed = response->seed,
-                                 .constraint = response->constraint};
+                                 .constraint = response->constraint,
+                                 .mentions = response->mentions,
+                                 .n_mentions = response->n_mentions,
+                                 .marked = response->marked};
 }
 
 static enum nm_err reserve(struct nm_recent *recent)

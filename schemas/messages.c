@@ -69,6 +69,7 @@ struct table {
 #define FIELD_LIST_aligner(owner, member, limit) FIELD_LIST(owner, member, limit, aligner)
 #define FIELD_LIST_token(owner, member, limit) FIELD_LIST(owner, member, limit, token)
 #define FIELD_LIST_mention(owner, member, limit) FIELD_LIST(owner, member, limit, mention)
+#define FIELD_LIST_span(owner, member, limit) FIELD_LIST(owner, member, limit, span)
 
 #define TABLE(owner)                                                                                                 \
     static const struct table owner##_table = {                                                                      \
@@ -97,6 +98,10 @@ TABLE(token)
 #define F(kind, member, limit) FIELD_##kind(mention, member, limit)
 static const struct field mention_fields[] = {NM_FIELDS_mention(F)};
 TABLE(mention)
+#undef F
+#define F(kind, member, limit) FIELD_##kind(span, member, limit)
+static const struct field span_fields[] = {NM_FIELDS_span(F)};
+TABLE(span)
 #undef F
 #define F(kind, member, limit) FIELD_##kind(hello, member, limit)
 static const struct field hello_fields[] = {NM_FIELDS_hello(F)};

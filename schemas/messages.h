@@ -24,8 +24,12 @@ enum {
     NM_BODY_MAX = 8 << 20,   /* bytes in one raw LLM answer, and in one blob chunk */
     NM_NAME_MAX = 256,
     NM_LINE_MAX = 4096,
-    NM_LIST_MAX = 1 << 20 /* items in one list */
+    NM_LIST_MAX = 1 << 20, /* items in one list */
+    NM_SPANS_MAX = 4096    /* mentions in one text */
 };
+
+/* What a span is: a mention; or uncertain, and its tokens are left out of the loss. */
+enum nm_span_state { NM_SPAN_LABELLED = 0, NM_SPAN_MASKED = 1 };
 
 /* Bytes with a length; after decoding ptr is NUL-terminated behind len and never NULL. */
 struct nm_str {
@@ -62,6 +66,10 @@ struct nm_str nm_str(const char *s);
     X(STR, type, NM_NAME_MAX)                                                                                        \
     X(BOOL, requested, 0)                                                                                            \
     X(U64, index, 0)
+
+/* One mention that the model told of: offsets into the text in characters (code points), the place of its type among
+ * the project's types, and enum nm_span_state. */
+#define NM_FIELDS_span(X) X(U64, start, 0) X(U64, end, 0) X(U64, type, 0) X(U64, state, 0)
 
 /* worker -> broker, first on every connection and whenever the broker does not know the sender.
  * worker: persistent id; credit: how many tasks it takes at once; holding: what it has not had acknowledged;
@@ -118,7 +126,8 @@ struct nm_str nm_str(const char *s);
 
 /* generator -> broker: an answered call, accepted or not; also the record in the response log.
  * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
- * project's currency; prompt_bound: tokens that the prompt can have had at most. */
+ * project's currency; prompt_bound: tokens that the prompt can have had at most; mentions: what the model told of, in
+ * the order of their starts, none over another; marked: it was to mark every mention, so that no other one is known. */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -139,7 +148,9 @@ struct nm_str nm_str(const char *s);
     X(U64, created_ms, 0)                                                                                            \
     X(U64, cost_micros, 0)                                                                                           \
     X(BIN, body, NM_BODY_MAX) \
-    X(U64, prompt_bound, 0)
+    X(U64, prompt_bound, 0) \
+    X(LIST_span, mentions, NM_SPANS_MAX) \
+    X(BOOL, marked, 0)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint
@@ -169,7 +180,9 @@ struct nm_str nm_str(const char *s);
     X(STR, prompt_hash, NM_NAME_MAX)                                                                                 \
     X(STR, model, NM_NAME_MAX)                                                                                       \
     X(U64, seed, 0)                                                                                                  \
-    X(STR, constraint, NM_NAME_MAX)
+    X(STR, constraint, NM_NAME_MAX) \
+    X(LIST_span, mentions, NM_SPANS_MAX) \
+    X(BOOL, marked, 0)
 
 /* aligner -> broker: committed on the aligner's disk; kept until acknowledged, then served or dropped.
  * rule: empty, or why the sample cannot be used. */
@@ -260,6 +273,9 @@ struct nm_str nm_str(const char *s);
 #define NM_MEMBER_LIST_mention(name)                                                                                 \
     struct nm_msg_mention *name;                                                                                     \
     size_t n_##name;
+#define NM_MEMBER_LIST_span(name)                                                                                    \
+    struct nm_msg_span *name;                                                                                        \
+    size_t n_##name;
 #define NM_MEMBER(kind, name, max) NM_MEMBER_##kind(name)
 #define NM_STRUCT(name)                                                                                              \
     struct nm_msg_##name {                                                                                           \
@@ -271,6 +287,7 @@ NM_STRUCT(hold);
 NM_STRUCT(aligner);
 NM_STRUCT(token);
 NM_STRUCT(mention);
+NM_STRUCT(span);
 #define NM_MESSAGE_STRUCT(number, name) NM_STRUCT(name);
 NM_MESSAGES(NM_MESSAGE_STRUCT)
 NM_STRUCT(sample);

@@ -251,6 +251,7 @@ static void test_blobs(void **state)
 
 static void answer(uint64_t task, uint64_t attempt, const char *text)
 {
+    static struct nm_msg_span mention = {.start = 2, .end = 10, .type = 1, .state = NM_SPAN_MASKED};
     struct nm_msg msg = {.type = NM_MSG_response,
                          .u.response = {.task = task,
                                         .attempt = attempt,
@@ -258,7 +259,10 @@ static void answer(uint64_t task, uint64_t attempt, const char *text)
                                         .text = nm_str(text),
                                         .rule = nm_str(text ? "" : "too_short"),
                                         .detail = nm_str(text ? "" : "two words"),
-                                        .endpoint = nm_str("local")}};
+                                        .endpoint = nm_str("local"),
+                                        .mentions = &mention,
+                                        .n_mentions = text != NULL,
+                                        .marked = text != NULL}};
     send_msg(&msg);
     const struct nm_msg_ack *ack = &expect(NM_MSG_ack)->u.ack;
     assert_int_equal(ack->n_items, 1);
@@ -284,6 +288,10 @@ static void test_one_sample(void **state)
     join("aligner", "a");
     const struct nm_msg_align *align = &expect(NM_MSG_align)->u.align;
     assert_string_equal(align->text.ptr, "A sentence about a thing.");
+    assert_true(align->marked);
+    assert_int_equal(align->n_mentions, 1);
+    assert_int_equal(align->mentions[0].end, 10);
+    assert_int_equal(align->mentions[0].state, NM_SPAN_MASKED);
     struct nm_msg aligned = {.type = NM_MSG_aligned, .u.aligned = {.task = task.task, .attempt = 2, .tokens = 6}};
     for (int i = 0; i < 2; i++) { /* handed in twice: the same answer */
         send_msg(&aligned);

@@ -68,12 +68,19 @@ static void response_keeps_binary_body(void **state)
 {
     (void)state;
     struct nm_msg_response in = {.task = 5, .accepted = true, .text = nm_str("x"), .body = {"\0\xff{", 3}};
+    struct nm_msg_span spans[] = {{.start = 3, .end = 7, .type = 1, .state = NM_SPAN_MASKED}};
     struct nm_msg_response out;
+    in.mentions = spans;
+    in.n_mentions = 1;
+    in.marked = true;
     assert_int_equal(nm_response_encode(&in, &buf), NM_OK);
     assert_int_equal(nm_response_decode(buf.data, buf.len, &arena, &out, &diag), NM_OK);
     assert_int_equal(out.body.len, 3);
     assert_memory_equal(out.body.ptr, "\0\xff{", 3);
     assert_true(out.accepted);
+    assert_true(out.marked);
+    assert_int_equal(out.n_mentions, 1);
+    assert_memory_equal(out.mentions, spans, sizeof spans);
 }
 
 static void unknown_fields_are_skipped_and_absent_ones_zero(void **state)
