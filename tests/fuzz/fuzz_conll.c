@@ -20,10 +20,10 @@ static void check(const struct nm_corpus *corpus)
             int32_t tag = sentence->tags[i];
             if (sentence->words[i].len == 0 || !nm_utf8_valid(sentence->words[i].text, sentence->words[i].len, NULL))
                 abort();
-            if (tag < 0 || tag > NM_TAG_I(corpus->n_types))
+            if (tag < NM_TAG_MASKED || tag > NM_TAG_I(corpus->n_types))
                 abort();
-            if (tag != NM_TAG_O && !nm_tag_is_begin(tag) &&
-                (before == NM_TAG_O || nm_tag_type(before) != nm_tag_type(tag)))
+            if (nm_tag_is_entity(tag) && !nm_tag_is_begin(tag) &&
+                (!nm_tag_is_entity(before) || nm_tag_type(before) != nm_tag_type(tag)))
                 abort(); /* an orphan was left */
             before = tag;
         }

@@ -69,6 +69,35 @@ static void test_orphans_become_b(void **state)
     nm_corpus_clean_up(&c);
 }
 
+static void test_masked(void **state)
+{
+    (void)state;
+    struct nm_corpus c;
+    struct nm_diag diag = {""};
+    assert_int_equal(parse(&c, "a B-X\nb -\nc I-X\n- O\n", true, &diag), NM_OK);
+    check_tags(&c.sentences[0], (int32_t[]){NM_TAG_B(0), NM_TAG_MASKED, NM_TAG_B(0), NM_TAG_O}, 4);
+    assert_int_equal(c.n_masked, 1);
+    nm_corpus_clean_up(&c);
+}
+
+/* Masked words count neither as words nor as mistakes, nor does an entity that reaches into one. */
+static void test_scores_of_masked(void **state)
+{
+    (void)state;
+    struct nm_scores scores;
+    const int32_t gold[] = {NM_TAG_B(0), NM_TAG_MASKED, NM_TAG_O, NM_TAG_B(0), NM_TAG_MASKED};
+    const int32_t predicted[] = {NM_TAG_B(0), NM_TAG_O, NM_TAG_B(0), NM_TAG_B(0), NM_TAG_I(0)};
+    assert_int_equal(nm_scores_init(&scores, 1), NM_OK);
+    assert_int_equal(nm_scores_add(&scores, gold, predicted, 5), NM_OK);
+    nm_scores_finish(&scores);
+    assert_int_equal(scores.words, 3);
+    assert_int_equal(scores.right_words, 2);
+    assert_int_equal(scores.micro.gold, 2);
+    assert_int_equal(scores.micro.predicted, 2); /* word 0, word 2; the one over words 3 and 4 is not counted */
+    assert_int_equal(scores.micro.correct, 1);
+    nm_scores_clean_up(&scores);
+}
+
 static void test_untagged(void **state)
 {
     (void)state;
@@ -144,6 +173,8 @@ int main(void)
         cmocka_unit_test(test_two_columns),
         cmocka_unit_test(test_other_shapes),
         cmocka_unit_test(test_orphans_become_b),
+        cmocka_unit_test(test_masked),
+        cmocka_unit_test(test_scores_of_masked),
         cmocka_unit_test(test_untagged),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_errors_name_file_and_line),

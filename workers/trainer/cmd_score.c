@@ -124,10 +124,8 @@ static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *p
     for (size_t s = 0; s < gold->n && err == NM_OK; s++) {
         const struct nm_sentence *p = &predicted->sentences[s];
         for (size_t i = 0; i < p->n; i++) {
-            type = p->tags[i] != NM_TAG_O ? types[nm_tag_type(p->tags[i])] : 0;
-            tags[i] = p->tags[i] == NM_TAG_O        ? NM_TAG_O
-                      : nm_tag_is_begin(p->tags[i]) ? NM_TAG_B(type)
-                                                    : NM_TAG_I(type);
+            type = nm_tag_is_entity(p->tags[i]) ? types[nm_tag_type(p->tags[i])] : 0;
+            tags[i] = nm_tag_with_type(p->tags[i], type);
         }
         err = nm_scores_add(&scores, gold->sentences[s].tags, tags, p->n);
     }

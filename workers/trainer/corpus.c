@@ -56,8 +56,14 @@ static enum nm_err parse_tag(struct nm_corpus *corpus, const char *tag, size_t l
     }
     if (len == 1 && tag[0] == 'O')
         return NM_OK;
+    if (len == 1 && tag[0] == '-') {
+        *out = NM_TAG_MASKED;
+        corpus->n_masked++;
+        return NM_OK;
+    }
     if (len < 3 || (tag[0] != 'B' && tag[0] != 'I') || tag[1] != '-' || memchr(tag, '\0', len) != NULL)
-        return nm_fail(diag, NM_EFORMAT, "%s:%zu: \"%.*s\" is no BIO tag: write O, B-TYPE or I-TYPE", name, line,
+        return nm_fail(diag, NM_EFORMAT,
+                       "%s:%zu: \"%.*s\" is no BIO tag: write O, B-TYPE, I-TYPE, or - for a masked word", name, line,
                        (int)(len < 60 ? len : 60), tag);
     size_t type;
     enum nm_err err = find_type(corpus, tag + 2, len - 2, &type);
@@ -67,7 +73,7 @@ static enum nm_err parse_tag(struct nm_corpus *corpus, const char *tag, size_t l
     if (err != NM_OK)
         return nm_fail(diag, err, "%s:%zu: out of memory", name, line);
     int32_t before = corpus->n_open > 0 ? corpus->tags[corpus->n_open - 1] : NM_TAG_O;
-    bool inside = tag[0] == 'I' && before != NM_TAG_O && nm_tag_type(before) == type;
+    bool inside = tag[0] == 'I' && nm_tag_is_entity(before) && nm_tag_type(before) == type;
     if (tag[0] == 'I' && !inside && corpus->orphans++ == 0)
         corpus->first_orphan_line = line;
     *out = inside ? NM_TAG_I(type) : NM_TAG_B(type);
@@ -153,20 +159,19 @@ enum nm_err nm_corpus_close(struct nm_corpus *corpus)
     if (err != NM_OK || corpus->n_types < 2)
         return err;
     const char **before = malloc(corpus->n_types * sizeof(*before));
-    int32_t *rank = malloc(corpus->n_types * sizeof(*rank));
+    size_t *rank = malloc(corpus->n_types * sizeof(*rank));
     if (before != NULL && rank != NULL) {
         memcpy(before, corpus->types, corpus->n_types * sizeof(*before));
         qsort(corpus->types, corpus->n_types, sizeof(*corpus->types), by_name);
         for (size_t i = 0; i < corpus->n_types; i++)
             for (size_t k = 0; k < corpus->n_types; k++)
                 if (before[i] == corpus->types[k])
-                    rank[i] = (int32_t)k;
+                    rank[i] = k;
         for (size_t s = 0; s < corpus->n; s++)
             for (size_t i = 0; i < corpus->sentences[s].n; i++) {
                 int32_t *tag = &corpus->sentences[s].tags[i];
-                if (*tag != NM_TAG_O)
-                    *tag =
-                        nm_tag_is_begin(*tag) ? NM_TAG_B(rank[nm_tag_type(*tag)]) : NM_TAG_I(rank[nm_tag_type(*tag)]);
+                if (nm_tag_is_entity(*tag))
+                    *tag = nm_tag_with_type(*tag, rank[nm_tag_type(*tag)]);
             }
     } else {
         err = NM_ENOMEM;
@@ -185,7 +190,9 @@ uint64_t nm_corpus_digest(const struct nm_corpus *corpus)
         for (size_t i = 0; i < sentence->n; i++) {
             int32_t tag = sentence->tags[i];
             h = nm_hash64(sentence->words[i].text, sentence->words[i].len, h);
-            if (tag != NM_TAG_O)
+            if (tag == NM_TAG_MASKED)
+                h = nm_mix64(h + 2);
+            else if (nm_tag_is_entity(tag))
                 h = nm_hash64(corpus->types[nm_tag_type(tag)], strlen(corpus->types[nm_tag_type(tag)]),
                               h + nm_tag_is_begin(tag));
         }

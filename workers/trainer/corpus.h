@@ -1,7 +1,8 @@
 /* corpus.h - labelled sentences in memory: read from CoNLL, or added one by one.
  *
- * Tags are those of metrics.h, of types that are sorted by name once the corpus is closed.  An I- tag that no
- * entity of its type stands before is read as B-, as seqeval counts it, and reported.  Threads: one.
+ * Tags are those of metrics.h, of types that are sorted by name once the corpus is closed; "-" is a masked word,
+ * which neither loss nor scores look at.  An I- tag that no entity of its type stands before is read as B-, as
+ * seqeval counts it, and reported.  Threads: one.
  */
 #ifndef NM_TRAINER_CORPUS_H
 #define NM_TRAINER_CORPUS_H
@@ -28,7 +29,7 @@ struct nm_sentence {
 struct nm_corpus {
     struct nm_sentence *sentences;
     size_t n, cap;
-    size_t n_words;
+    size_t n_words, n_masked;
     const char **types; /* (n_types) sorted by nm_corpus_close; of the corpus's arena */
     size_t n_types;
     size_t orphans;           /* I- tags read as B- */

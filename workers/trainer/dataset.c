@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/hash.h"
+#include "workers/trainer/metrics.h"
 
 /* Grow *array to hold at least need elements of size bytes. */
 static enum nm_err grow(void **array, size_t *cap, size_t need, size_t size)
@@ -40,7 +41,7 @@ static enum nm_err encode_words(struct encoder *e, const struct nm_sentence *s)
         if (err != NM_OK)
             return err;
         for (size_t k = first; k < e->pieces.count; k++)
-            e->labels[k] = k == first ? e->label_of_tag[s->tags[i]] : -1;
+            e->labels[k] = k == first && s->tags[i] != NM_TAG_MASKED ? e->label_of_tag[s->tags[i]] : -1;
     }
     return NM_OK;
 }

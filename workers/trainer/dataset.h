@@ -1,8 +1,9 @@
 /* dataset.h - labelled sentences as token ids, and the batches of an epoch.
  *
  * As the usual recipe has it: [CLS] and [SEP] around each sentence, the label on the first sub-token of a word,
- * -1 (ignored) elsewhere.  A batch is n sentences packed end to end, so there is no padding, and no reason to
- * keep sentences of like length together: the order is a plain shuffle.  Threads: one a data set.
+ * -1 (ignored) elsewhere, and everywhere in a masked word.  A batch is n sentences packed end to end, so there is no
+ * padding, and no reason to keep sentences of like length together: the order is a plain shuffle.  Threads: one a
+ * data set.
  */
 #ifndef NM_TRAINER_DATASET_H
 #define NM_TRAINER_DATASET_H

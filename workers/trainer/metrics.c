@@ -7,7 +7,7 @@ size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans)
     size_t count = 0;
     bool open = false;
     for (size_t i = 0; i < n; i++) {
-        if (tags[i] == NM_TAG_O) {
+        if (!nm_tag_is_entity(tags[i])) {
             open = false;
             continue;
         }
@@ -34,6 +34,20 @@ void nm_scores_clean_up(struct nm_scores *scores)
     *scores = (struct nm_scores){0};
 }
 
+/* Drops the spans that have a masked word of gold; returns how many are left. */
+static size_t drop_masked(struct nm_span *spans, size_t n, const int32_t *gold)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = spans[i].start;
+        while (at < spans[i].end && gold[at] != NM_TAG_MASKED)
+            at++;
+        if (at == spans[i].end)
+            spans[kept++] = spans[i];
+    }
+    return kept;
+}
+
 enum nm_err nm_scores_add(struct nm_scores *scores, const int32_t *gold, const int32_t *predicted, size_t n)
 {
     if (n == 0)
@@ -42,6 +56,7 @@ enum nm_err nm_scores_add(struct nm_scores *scores, const int32_t *gold, const i
     if (spans == NULL)
         return NM_ENOMEM;
     size_t n_gold = nm_metrics_spans(gold, n, spans), n_found = nm_metrics_spans(predicted, n, found);
+    n_found = drop_masked(found, n_found, gold);
     for (size_t i = 0; i < n_gold; i++)
         scores->types[spans[i].type].gold++;
     for (size_t i = 0; i < n_found; i++)
@@ -55,9 +70,10 @@ enum nm_err nm_scores_add(struct nm_scores *scores, const int32_t *gold, const i
             f++;
     }
     free(spans);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         scores->right_words += gold[i] == predicted[i];
-    scores->words += n;
+        scores->words += gold[i] != NM_TAG_MASKED;
+    }
     return NM_OK;
 }
 

@@ -129,7 +129,7 @@ static void print_conll(const struct nm_predict *p, const struct item *item, con
         const struct nm_word *word = &item->sentence.words[i];
         fprintf(p->out, "%.*s\t", (int)word->len, word->text);
         /* what seqeval would count as a beginning is written as one */
-        bool inside = tags[i] != NM_TAG_O && !nm_tag_is_begin(tags[i]) && before != NM_TAG_O &&
+        bool inside = nm_tag_is_entity(tags[i]) && !nm_tag_is_begin(tags[i]) && nm_tag_is_entity(before) &&
                       nm_tag_type(before) == nm_tag_type(tags[i]);
         if (tags[i] == NM_TAG_O)
             fputc('O', p->out);

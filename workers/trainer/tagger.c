@@ -231,10 +231,8 @@ static enum nm_err translate(struct nm_tagger *tagger, const struct nm_corpus *g
     for (size_t s = 0; s < gold->n && err == NM_OK; s++)
         for (size_t i = 0; i < gold->sentences[s].n; i++) {
             int32_t tag = gold->sentences[s].tags[i];
-            if (tag != NM_TAG_O) {
-                size_t type = types[nm_tag_type(tag)];
-                tag = nm_tag_is_begin(tag) ? NM_TAG_B(type) : NM_TAG_I(type);
-            }
+            if (nm_tag_is_entity(tag))
+                tag = nm_tag_with_type(tag, types[nm_tag_type(tag)]);
             tags[at++] = tag;
         }
     free(types);
