@@ -56,6 +56,15 @@ size_t nm_utf8_length(const char *s, size_t len)
     return count;
 }
 
+uint64_t nm_utf8_count_to(struct nm_utf8_counter *counter, uint64_t byte)
+{
+    if (byte < counter->byte)
+        *counter = (struct nm_utf8_counter){.s = counter->s};
+    counter->point += nm_utf8_length(counter->s + counter->byte, byte - counter->byte);
+    counter->byte = byte;
+    return counter->point;
+}
+
 static bool is_ascii(const char *s, size_t len)
 {
     unsigned char all = 0;

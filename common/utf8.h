@@ -26,6 +26,13 @@ bool nm_utf8_valid(const char *s, size_t len, size_t *bad);
 /* nm_utf8_length - code points in valid UTF-8. */
 size_t nm_utf8_length(const char *s, size_t len);
 
+/* Byte offsets into code points of valid UTF-8, each counted from the last one asked for: cheap in rising order. */
+struct nm_utf8_counter {
+    const char *s; /* set this, the rest zero */
+    uint64_t byte, point;
+};
+uint64_t nm_utf8_count_to(struct nm_utf8_counter *counter, uint64_t byte);
+
 /* Normal forms, appended to out.  NM_EFORMAT: not UTF-8.  NM_ENOMEM, NM_ELIMIT.  Source: UAX #15. */
 enum nm_err nm_utf8_nfc(const char *s, size_t len, struct nm_buf *out);
 enum nm_err nm_utf8_nfd(const char *s, size_t len, struct nm_buf *out);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/utf8.h"
 
 static bool is_range(const struct nm_msg_sample *sample, uint64_t start, uint64_t end)
@@ -25,48 +26,10 @@ enum nm_err nm_write_conll(const struct nm_msg_sample *sample, struct nm_buf *ou
     return err == NM_OK ? nm_buf_addc(out, '\n') : err;
 }
 
-/* A JSON string.  Control characters and the two that JavaScript takes for line ends are escaped. */
-static enum nm_err add_string(struct nm_buf *out, const char *s, size_t len)
-{
-    enum nm_err err = nm_buf_addc(out, '"');
-    size_t plain = 0; /* where what needs no escape begins */
-    for (size_t i = 0; i < len && err == NM_OK; i++) {
-        unsigned char c = (unsigned char)s[i];
-        bool separator = c == 0xE2 && i + 2 < len && (unsigned char)s[i + 1] == 0x80 && (s[i + 2] & 0xFE) == 0xA8;
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !separator)
-            continue;
-        err = nm_buf_add(out, s + plain, i - plain);
-        if (err == NM_OK && (c == '"' || c == '\\'))
-            err = nm_buf_addf(out, "\\%c", c);
-        else if (err == NM_OK)
-            err = nm_buf_addf(out, "\\u%04x", separator ? 0x2000u + ((unsigned char)s[i + 2] & 0x3Fu) : c);
-        i += separator ? 2 : 0;
-        plain = i + 1;
-    }
-    if (err == NM_OK)
-        err = nm_buf_add(out, s + plain, len - plain);
-    return err == NM_OK ? nm_buf_addc(out, '"') : err;
-}
-
 static enum nm_err add_member(struct nm_buf *out, const char *name, struct nm_str value)
 {
     enum nm_err err = nm_buf_addf(out, "\"%s\":", name);
-    return err == NM_OK ? add_string(out, value.ptr != NULL ? value.ptr : "", value.len) : err;
-}
-
-/* Byte offsets into code points, asked for in rising order. */
-struct counter {
-    const struct nm_msg_sample *sample;
-    uint64_t byte, point;
-};
-
-static uint64_t count_to(struct counter *c, uint64_t byte)
-{
-    if (byte < c->byte)
-        *c = (struct counter){.sample = c->sample};
-    c->point += nm_utf8_length(c->sample->text.ptr + c->byte, byte - c->byte);
-    c->byte = byte;
-    return c->point;
+    return err == NM_OK ? nm_json_add_string(out, value.ptr != NULL ? value.ptr : "", value.len) : err;
 }
 
 static enum nm_err add_tokens(const struct nm_msg_sample *sample, struct nm_buf *out)
@@ -78,25 +41,25 @@ static enum nm_err add_tokens(const struct nm_msg_sample *sample, struct nm_buf 
             return NM_EFORMAT;
         err = nm_buf_add(out, ",", i > 0);
         if (err == NM_OK)
-            err = add_string(out, sample->text.ptr + token->start, token->end - token->start);
+            err = nm_json_add_string(out, sample->text.ptr + token->start, token->end - token->start);
     }
     if (err == NM_OK)
         err = nm_buf_adds(out, "],\"tags\":[");
     for (size_t i = 0; i < sample->n_tokens && err == NM_OK; i++) {
         err = nm_buf_add(out, ",", i > 0);
         if (err == NM_OK)
-            err = add_string(out, sample->tokens[i].tag.ptr, sample->tokens[i].tag.len);
+            err = nm_json_add_string(out, sample->tokens[i].tag.ptr, sample->tokens[i].tag.len);
     }
     return err;
 }
 
 static enum nm_err add_offsets(const struct nm_msg_sample *sample, struct nm_buf *out)
 {
-    struct counter counter = {.sample = sample};
+    struct nm_utf8_counter counter = {.s = sample->text.ptr};
     enum nm_err err = nm_buf_adds(out, "],\"offsets\":[");
     for (size_t i = 0; i < sample->n_tokens && err == NM_OK; i++) {
-        uint64_t start = count_to(&counter, sample->tokens[i].start);
-        uint64_t end = count_to(&counter, sample->tokens[i].end);
+        uint64_t start = nm_utf8_count_to(&counter, sample->tokens[i].start);
+        uint64_t end = nm_utf8_count_to(&counter, sample->tokens[i].end);
         err = nm_buf_addf(out, "%s[%" PRIu64 ",%" PRIu64 "]", i > 0 ? "," : "", start, end);
     }
     return err;
@@ -104,14 +67,14 @@ static enum nm_err add_offsets(const struct nm_msg_sample *sample, struct nm_buf
 
 static enum nm_err add_entities(const struct nm_msg_sample *sample, struct nm_buf *out)
 {
-    struct counter counter = {.sample = sample};
+    struct nm_utf8_counter counter = {.s = sample->text.ptr};
     enum nm_err err = nm_buf_adds(out, "],\"entities\":[");
     for (size_t i = 0; i < sample->n_mentions && err == NM_OK; i++) {
         const struct nm_msg_mention *mention = &sample->mentions[i];
         if (!is_range(sample, mention->start, mention->end))
             return NM_EFORMAT;
-        uint64_t start = count_to(&counter, mention->start);
-        uint64_t end = count_to(&counter, mention->end);
+        uint64_t start = nm_utf8_count_to(&counter, mention->start);
+        uint64_t end = nm_utf8_count_to(&counter, mention->end);
         err = nm_buf_addf(out, "%s{\"start\":%" PRIu64 ",\"end\":%" PRIu64 ",", i > 0 ? "," : "", start, end);
         if (err == NM_OK)
             err = add_member(out, "type", mention->type);
