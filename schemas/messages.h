@@ -28,6 +28,11 @@ enum {
     NM_SPANS_MAX = 4096    /* mentions in one text */
 };
 
+/* A masked token's tag, as spaCy writes a missing one: neither a type nor O, ignored by the loss. */
+#define NM_TAG_TEXT_MASKED "-"
+/* The index of a mention that is on no list. */
+#define NM_NO_INDEX UINT64_MAX
+
 /* What a span is: a mention; or uncertain, and its tokens are left out of the loss. */
 enum nm_span_state { NM_SPAN_LABELLED = 0, NM_SPAN_MASKED = 1 };
 
@@ -56,16 +61,19 @@ struct nm_str nm_str(const char *s);
 /* One aligner in the broker's directory; endpoint is where its shards are served. */
 #define NM_FIELDS_aligner(X) X(STR, worker, NM_NAME_MAX) X(STR, endpoint, NM_NAME_MAX) X(U64, samples, 0)
 
-/* One token of a sample: byte offsets into text, and the tag ("O", "B-Chemical"). */
+/* One token of a sample: byte offsets into text, and the tag ("O", "B-Chemical"; "-": masked). */
 #define NM_FIELDS_token(X) X(U64, start, 0) X(U64, end, 0) X(STR, tag, NM_NAME_MAX)
 
-/* One mention: byte offsets into text, its type, whether it was asked for, its entity's index. */
+/* One span of a sample that is a mention or may be one: byte offsets into text, its type (empty: masked), whether it was
+ * asked for, its entity's index (NM_NO_INDEX: not on the lists), and what there is to say about it (see PROTOCOL.md;
+ * empty: a listed entity). */
 #define NM_FIELDS_mention(X)                                                                                         \
     X(U64, start, 0)                                                                                                 \
     X(U64, end, 0)                                                                                                   \
     X(STR, type, NM_NAME_MAX)                                                                                        \
     X(BOOL, requested, 0)                                                                                            \
-    X(U64, index, 0)
+    X(U64, index, 0) \
+    X(STR, note, NM_NAME_MAX)
 
 /* One mention that the model told of: offsets into the text in characters (code points), the place of its type among
  * the project's types, and enum nm_span_state. */

@@ -76,6 +76,17 @@ static void test_write(void **state)
         "\"entities\":[{\"start\":6,\"end\":8,\"type\":\"\\\"x\\\"\",\"text\":\"𝛼β\",\"requested\":true,"
         "\"index\":3}],\"provenance\":{\"task\":18446744073709551615,\"attempt\":2,"
         "\"prompt_hash\":\"\",\"model\":\"\",\"seed\":0,\"constraint\":\"\"}}\n");
+    tokens[2].tag = nm_str(NM_TAG_TEXT_MASKED);
+    mentions[0] = (struct nm_msg_mention){.start = 4, .end = 5, .index = NM_NO_INDEX, .note = nm_str("unlisted")};
+    sample.task = 1;
+    nm_buf_reset(&out);
+    assert_int_equal(nm_write_conll(&sample, &out), NM_OK);
+    assert_string_equal(nm_buf_str(&out), "α\tO\n\"\tO\n\\\t-\n𝛼β\tB-\"x\"\n\n");
+    nm_buf_reset(&out);
+    assert_int_equal(nm_write_json(&sample, &out), NM_OK);
+    assert_non_null(strstr(nm_buf_str(&out), "\"tags\":[\"O\",\"O\",\"-\",\"B-\\\"x\\\"\"]"));
+    assert_non_null(strstr(nm_buf_str(&out), "\"entities\":[{\"start\":3,\"end\":4,\"type\":null,\"text\":\"\\\\\","
+                                             "\"requested\":false,\"index\":null,\"note\":\"unlisted\"}]"));
     tokens[3].end = sizeof text; /* behind the text */
     assert_int_equal(nm_write_conll(&sample, &out), NM_EFORMAT);
     assert_int_equal(nm_write_json(&sample, &out), NM_EFORMAT);

@@ -56,6 +56,8 @@ static void row_tag(const struct nm_msg_sample *sample, const struct row *row, s
     const struct nm_msg_mention *m = *at < sample->n_mentions ? &sample->mentions[*at] : NULL;
     if (m == NULL || m->start >= row->end)
         (void)snprintf(tag, size, "O");
+    else if (m->type.len == 0)
+        (void)snprintf(tag, size, NM_TAG_TEXT_MASKED);
     else
         (void)snprintf(tag, size, "%c-%s", m->start >= row->start ? 'B' : 'I', m->type.ptr);
 }

@@ -65,6 +65,17 @@ static enum nm_err add_offsets(const struct nm_msg_sample *sample, struct nm_buf
     return err;
 }
 
+static enum nm_err add_origin(const struct nm_msg_mention *mention, struct nm_buf *out)
+{
+    enum nm_err err = nm_buf_addf(out, ",\"requested\":%s,\"index\":", mention->requested ? "true" : "false");
+    if (err == NM_OK)
+        err = mention->index != NM_NO_INDEX ? nm_buf_addf(out, "%" PRIu64, mention->index) : nm_buf_adds(out, "null");
+    if (err != NM_OK || mention->note.len == 0)
+        return err;
+    err = nm_buf_addc(out, ',');
+    return err == NM_OK ? add_member(out, "note", mention->note) : err;
+}
+
 static enum nm_err add_entities(const struct nm_msg_sample *sample, struct nm_buf *out)
 {
     struct nm_utf8_counter counter = {.s = sample->text.ptr};
@@ -76,16 +87,17 @@ static enum nm_err add_entities(const struct nm_msg_sample *sample, struct nm_bu
         uint64_t start = nm_utf8_count_to(&counter, mention->start);
         uint64_t end = nm_utf8_count_to(&counter, mention->end);
         err = nm_buf_addf(out, "%s{\"start\":%" PRIu64 ",\"end\":%" PRIu64 ",", i > 0 ? "," : "", start, end);
-        if (err == NM_OK)
-            err = add_member(out, "type", mention->type);
+        if (err == NM_OK) /* masked: no type */
+            err = mention->type.len > 0 ? add_member(out, "type", mention->type) : nm_buf_adds(out, "\"type\":null");
         if (err == NM_OK)
             err = nm_buf_addc(out, ',');
         if (err == NM_OK)
             err = add_member(out, "text",
                              (struct nm_str){sample->text.ptr + mention->start, mention->end - mention->start});
         if (err == NM_OK)
-            err = nm_buf_addf(out, ",\"requested\":%s,\"index\":%" PRIu64 "}", mention->requested ? "true" : "false",
-                              mention->index);
+            err = add_origin(mention, out);
+        if (err == NM_OK)
+            err = nm_buf_addc(out, '}');
     }
     return err;
 }
