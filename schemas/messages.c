@@ -167,6 +167,10 @@ TABLE(directory_read)
 static const struct field directory_fields[] = {NM_FIELDS_directory(F)};
 TABLE(directory)
 #undef F
+#define F(kind, member, limit) FIELD_##kind(sealed, member, limit)
+static const struct field sealed_fields[] = {NM_FIELDS_sealed(F)};
+TABLE(sealed)
+#undef F
 #define F(kind, member, limit) FIELD_##kind(sample, member, limit)
 static const struct field sample_fields[] = {NM_FIELDS_sample(F)};
 TABLE(sample)

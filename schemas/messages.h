@@ -25,7 +25,8 @@ enum {
     NM_NAME_MAX = 256,
     NM_LINE_MAX = 4096,
     NM_LIST_MAX = 1 << 20, /* items in one list */
-    NM_SPANS_MAX = 4096    /* mentions in one text */
+    NM_SPANS_MAX = 4096,   /* mentions in one text */
+    NM_FINGERPRINT_MAX = 1024
 };
 
 /* A masked token's tag, as spaCy writes a missing one: neither a type nor O, ignored by the loss. */
@@ -55,11 +56,14 @@ struct nm_str nm_str(const char *s);
 /* One entity asked for: its text, its type, its index in the concatenated lists. */
 #define NM_FIELDS_entity(X) X(STR, text, NM_LINE_MAX) X(STR, type, NM_NAME_MAX) X(U64, index, 0)
 
-/* One attempt that a worker holds, or that is acknowledged.  keep: false tells the worker to drop what it has. */
-#define NM_FIELDS_hold(X) X(U64, task, 0) X(U64, attempt, 0) X(BOOL, keep, 0)
+/* One attempt that a worker holds, or that is acknowledged.  keep: false tells the worker to drop what it has; place:
+ * of the sample among those of that aligner, from 1 (0: none is known). */
+#define NM_FIELDS_hold(X) X(U64, task, 0) X(U64, attempt, 0) X(BOOL, keep, 0) X(U64, place, 0)
 
-/* One aligner in the broker's directory; endpoint is where its shards are served. */
-#define NM_FIELDS_aligner(X) X(STR, worker, NM_NAME_MAX) X(STR, endpoint, NM_NAME_MAX) X(U64, samples, 0)
+/* One aligner in the broker's directory; endpoint is where its shards are served; shards: sealed ones, which the broker's
+ * blob "index/WORKER" lists. */
+#define NM_FIELDS_aligner(X)                                                                                         \
+    X(STR, worker, NM_NAME_MAX) X(STR, endpoint, NM_NAME_MAX) X(U64, samples, 0) X(U64, shards, 0)
 
 /* One token of a sample: byte offsets into text, and the tag ("O", "B-Chemical"; "-": masked). */
 #define NM_FIELDS_token(X) X(U64, start, 0) X(U64, end, 0) X(STR, tag, NM_NAME_MAX)
@@ -94,7 +98,8 @@ struct nm_str nm_str(const char *s);
     X(STR, endpoint, NM_NAME_MAX)                                                                                    \
     X(LIST_hold, holding, NM_LIST_MAX)
 
-/* broker -> worker: the answer to hello. */
+/* broker -> worker: the answer to hello.  To an aligner, places: how many it has been given; shards: how many of its
+ * sealed shards the broker has on record. */
 #define NM_FIELDS_welcome(X)                                                                                         \
     X(U64, protocol, 0)                                                                                              \
     X(STR, software, NM_NAME_MAX)                                                                                    \
@@ -102,7 +107,9 @@ struct nm_str nm_str(const char *s);
     X(STR, project, NM_NAME_MAX)                                                                                     \
     X(U64, heartbeat_ms, 0)                                                                                          \
     X(U64, lease_ms, 0)                                                                                              \
-    X(U64, generation, 0)
+    X(U64, generation, 0)                                                                                            \
+    X(U64, places, 0)                                                                                                \
+    X(U64, shards, 0)
 
 /* both ways; a worker's keeps its leases. */
 #define NM_FIELDS_heartbeat(X) X(U64, holding, 0)
@@ -135,7 +142,8 @@ struct nm_str nm_str(const char *s);
 /* generator -> broker: an answered call, accepted or not; also the record in the response log.
  * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
  * project's currency; prompt_bound: tokens that the prompt can have had at most; mentions: what the model told of, in
- * the order of their starts, none over another; marked: it was to mark every mention, so that no other one is known. */
+ * the order of their starts, none over another; marked: it was to mark every mention, so that no other one is known;
+ * fingerprint: of an accepted text, for the search for duplicates (fingerprint.h). */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -158,7 +166,8 @@ struct nm_str nm_str(const char *s);
     X(BIN, body, NM_BODY_MAX) \
     X(U64, prompt_bound, 0) \
     X(LIST_span, mentions, NM_SPANS_MAX) \
-    X(BOOL, marked, 0)
+    X(BOOL, marked, 0) \
+    X(BIN, fingerprint, NM_FINGERPRINT_MAX)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint
@@ -209,7 +218,7 @@ struct nm_str nm_str(const char *s);
 #define NM_FIELDS_blob_read(X) X(STR, name, NM_NAME_MAX) X(U64, offset, 0) X(U64, length, 0)
 
 /* the answer: data at offset of total bytes; checksum: XXH3-64 of data; digest: XXH3-64 of the whole blob;
- * error: empty, or why there is none. */
+ * error: empty, or why there is none; retry_ms: there will be, if asked again after that time. */
 #define NM_FIELDS_blob_data(X)                                                                                       \
     X(STR, name, NM_NAME_MAX)                                                                                        \
     X(U64, offset, 0)                                                                                                \
@@ -217,7 +226,8 @@ struct nm_str nm_str(const char *s);
     X(U64, checksum, 0)                                                                                              \
     X(U64, digest, 0)                                                                                                \
     X(STR, error, NM_LINE_MAX)                                                                                       \
-    X(BIN, data, NM_BODY_MAX)
+    X(BIN, data, NM_BODY_MAX)                                                                                        \
+    X(U64, retry_ms, 0)
 
 /* trainer, cli -> broker: who has the data set. */
 #define NM_FIELDS_directory_read(X) X(STR, run, NM_NAME_MAX)
@@ -226,6 +236,10 @@ struct nm_str nm_str(const char *s);
     X(BOOL, complete, 0)                                                                                             \
     X(U64, aligned, 0)                                                                                               \
     X(LIST_aligner, aligners, 4096)
+
+/* aligner -> broker: a shard of its is full and will not change again, for the directory; not acknowledged: what the
+ * broker does not know is told again after the next welcome. */
+#define NM_FIELDS_sealed(X) X(U64, shard, 0) X(U64, count, 0) X(U64, bytes, 0) X(U64, digest, 0)
 
 /* A finished BIO sample: the record in an aligner's store and in a shard. */
 #define NM_FIELDS_sample(X)                                                                                          \
@@ -256,7 +270,8 @@ struct nm_str nm_str(const char *s);
     X(13, blob_read)                                                                                                 \
     X(14, blob_data)                                                                                                 \
     X(15, directory_read)                                                                                            \
-    X(16, directory)
+    X(16, directory)                                                                                                 \
+    X(17, sealed)
 /* clang-format on */
 
 /* ---- the structs ----------------------------------------------------------------------------- */
