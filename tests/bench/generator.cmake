@@ -1,0 +1,5 @@
+# The endpoint and the load generator of generator.sh.
+foreach(program bench_endpoint bench_load)
+  add_executable(${program} bench/${program}.c)
+  target_link_libraries(${program} PRIVATE nm_flags nm_base)
+endforeach()
