@@ -12,8 +12,8 @@ enum nm_err nm_json_add_string(struct nm_buf *out, const char *s, size_t len)
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !separator)
             continue;
         err = nm_buf_add(out, s + plain, i - plain);
-        if (err == NM_OK && (c == '"' || c == '\\'))
-            err = nm_buf_addf(out, "\\%c", c);
+        if (err == NM_OK && (c == '"' || c == '\\' || c == '\n'))
+            err = nm_buf_add(out, (const char[]){'\\', c == '\n' ? 'n' : (char)c}, 2);
         else if (err == NM_OK)
             err = nm_buf_addf(out, "\\u%04x", separator ? 0x2000u + ((unsigned char)s[i + 2] & 0x3Fu) : c);
         i += separator ? 2 : 0;

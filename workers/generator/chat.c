@@ -6,42 +6,50 @@
 
 #include <jansson.h>
 
+#include "common/json.h"
 #include "common/utf8.h"
 
 /* ---- request --------------------------------------------------------------------------------- */
 
-static int add_message(json_t *messages, const char *role, const char *text)
-{
-    return json_array_append_new(messages, json_pack("{s:s, s:s}", "role", role, "content", text));
-}
-
-static int append(const char *data, size_t len, void *ctx)
-{
-    return nm_buf_add(ctx, data, len) == NM_OK ? 0 : -1;
-}
-
-static json_t *build(const struct nm_chat_request *request)
-{
-    json_t *messages = json_array();
-    int bad = messages == NULL;
-    for (size_t i = 0; i < request->n_messages && !bad; i++)
-        bad |= add_message(messages, nm_prompt_role_name(request->messages[i].role), request->messages[i].text);
-    json_t *root =
-        json_pack("{s:s, s:o, s:f, s:f, s:I, s:I, s:b}", "model", request->model, "messages", messages, "temperature",
-                  request->temperature, "top_p", request->top_p, "max_tokens", (json_int_t)request->max_tokens,
-                  "seed", (json_int_t)(request->seed & 0x7fffffff), "stream", 0);
-    if (root != NULL && request->grammar != NULL)
-        bad |= json_object_set_new(root, "grammar", json_string(request->grammar));
-    if (bad) {
-        json_decref(root);
-        root = NULL;
-    }
-    return root;
-}
-
 static bool is_utf8(const char *s)
 {
     return s == NULL || nm_utf8_valid(s, strlen(s), NULL);
+}
+
+static enum nm_err add_text(struct nm_buf *out, const char *before, const char *text)
+{
+    enum nm_err err = nm_buf_adds(out, before);
+    return err == NM_OK ? nm_json_add_string(out, text, strlen(text)) : err;
+}
+
+static enum nm_err add_messages(const struct nm_chat_request *request, struct nm_buf *out)
+{
+    enum nm_err err = nm_buf_adds(out, ",\"messages\":[");
+    for (size_t i = 0; i < request->n_messages && err == NM_OK; i++) {
+        err =
+            nm_buf_addf(out, "%s{\"role\":\"%s\"", i > 0 ? "," : "", nm_prompt_role_name(request->messages[i].role));
+        if (err == NM_OK)
+            err = add_text(out, ",\"content\":", request->messages[i].text);
+        if (err == NM_OK)
+            err = nm_buf_addc(out, '}');
+    }
+    return err == NM_OK ? nm_buf_addc(out, ']') : err;
+}
+
+/* Written piece by piece: a tree of it, built and dumped, was a tenth of the generator's time. */
+static enum nm_err add_request(const struct nm_chat_request *request, struct nm_buf *out)
+{
+    enum nm_err err = add_text(out, "{\"model\":", request->model);
+    if (err == NM_OK)
+        err = add_messages(request, out);
+    if (err == NM_OK)
+        err =
+            nm_buf_addf(out, ",\"temperature\":%.6g,\"top_p\":%.6g,\"max_tokens\":%u,\"seed\":%llu,\"stream\":false",
+                        request->temperature, request->top_p, request->max_tokens,
+                        (unsigned long long)(request->seed & 0x7fffffff));
+    if (err == NM_OK && request->grammar != NULL)
+        err = add_text(out, ",\"grammar\":", request->grammar);
+    return err == NM_OK ? nm_buf_addc(out, '}') : err;
 }
 
 enum nm_err nm_chat_write(const struct nm_chat_request *request, struct nm_buf *out)
@@ -51,16 +59,11 @@ enum nm_err nm_chat_write(const struct nm_chat_request *request, struct nm_buf *
         valid = is_utf8(request->messages[i].text);
     if (!valid)
         return NM_EFORMAT;
-    json_t *root = build(request);
-    if (root == NULL)
-        return NM_ENOMEM;
     size_t before = out->len;
-    int rc = json_dump_callback(root, append, out, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    if (rc == 0)
-        return NM_OK;
-    out->len = before;
-    return NM_ELIMIT;
+    enum nm_err err = add_request(request, out);
+    if (err != NM_OK)
+        out->len = before;
+    return err;
 }
 
 /* ---- reply ----------------------------------------------------------------------------------- */

@@ -105,8 +105,9 @@ bool nm_text_at_ascii(const struct nm_text *text, size_t pos, const char *phrase
 
 size_t nm_text_find_ascii(const struct nm_text *text, size_t from, const char *phrase)
 {
+    int32_t first = (unsigned char)phrase[0]; /* looked for alone: a hundred phrases are sought in every answer */
     for (size_t i = from; i < text->n; i++)
-        if (nm_text_at_ascii(text, i, phrase))
+        if (text->fold[i] == first && nm_text_at_ascii(text, i, phrase))
             return i;
     return NM_TEXT_NONE;
 }
