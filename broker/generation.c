@@ -48,7 +48,8 @@ static void describe_models(const struct nm_project *project, struct nm_ledger_s
     nm_buf_init(&all, 1 << 20);
     for (uint32_t i = 0; i < project->n_endpoints && n < MODELS_MAX; i++) {
         const struct nm_project_endpoint *e = &project->endpoints[i];
-        if (asprintf(&models[n], "%s (temperature %.6g, top_p %.6g)", e->model, e->temperature, e->top_p) > 0)
+        if (asprintf(&models[n], "%s (temperature %.6g, top_p %.6g%s%s)", e->model, e->temperature, e->top_p,
+                     e->extra_body ? ", " : "", e->extra_body ? e->extra_body : "") > 0)
             n++;
     }
     qsort(models, n, sizeof models[0], by_text);

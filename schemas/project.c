@@ -97,6 +97,12 @@ static char *text_or(struct checker *c, const char *s, const char *fallback)
     return copy(c, s != NULL ? s : fallback);
 }
 
+/* "" is as good as absent. */
+static char *filled(struct checker *c, const char *s)
+{
+    return s != NULL && s[0] != '\0' ? copy(c, s) : NULL;
+}
+
 static uint32_t uint_in(struct checker *c, const char *section, size_t nth, const char *key, const uint32_t *value,
                         uint32_t fallback, uint32_t low, uint32_t high)
 {
@@ -176,6 +182,7 @@ static void check_endpoints(struct checker *c, const struct raw_project *raw, st
 {
     static const char *const constraints[] = {"auto", "grammar", "none"};
     static const char section[] = "endpoints";
+    char what[512];
     p->n_endpoints = raw->endpoints_count;
     p->endpoints = nm_arena_alloc(c->arena, p->n_endpoints * sizeof *p->endpoints);
     for (uint32_t i = 0; i < p->n_endpoints && p->endpoints != NULL; i++) {
@@ -185,11 +192,25 @@ static void check_endpoints(struct checker *c, const struct raw_project *raw, st
             complain(c, section, nth, "url", "'%s' is neither http:// nor https:// nor ${VARIABLE}", in->url);
         if (in->model[0] == '\0')
             complain(c, section, nth, "model", "no model is named");
+        const char *bad = raw_endpoint_fault(in, what, sizeof what);
+        if (bad != NULL)
+            complain(c, section, nth, bad, "%s", what);
         p->endpoints[i] = (struct nm_project_endpoint){
             .name = text_or(c, in->name, in->url),
             .url = copy(c, in->url),
             .model = copy(c, in->model),
-            .api_key_env = in->api_key_env != NULL && in->api_key_env[0] != '\0' ? copy(c, in->api_key_env) : NULL,
+            .api_key_env = filled(c, in->api_key_env),
+            .api_key_file = filled(c, in->api_key_file),
+            .api_key_header = filled(c, in->api_key_header),
+            .proxy = filled(c, in->proxy),
+            .ca_file = filled(c, in->ca_file),
+            .headers = copy_list(c, in->headers, in->headers_count),
+            .n_headers = in->headers_count,
+            .extra_body = filled(c, in->extra_body),
+            .connect_timeout_s = uint_in(c, section, nth, "connect_timeout_s", in->connect_timeout_s, 10, 1, 3600),
+            .first_byte_timeout_s =
+                uint_in(c, section, nth, "first_byte_timeout_s", in->first_byte_timeout_s, 0, 0, 86400),
+            .stall_timeout_s = uint_in(c, section, nth, "stall_timeout_s", in->stall_timeout_s, 60, 0, 86400),
             .concurrency = uint_in(c, section, nth, "concurrency", in->concurrency, 8, 1, 100000),
             .max_tokens = uint_in(c, section, nth, "max_tokens", in->max_tokens, 120, 1, 100000),
             .temperature = float_in(c, section, nth, "temperature", in->temperature, 0.8, 0, 5),

@@ -34,13 +34,21 @@ struct nm_project_endpoint {
     char *url;            /* base, up to and without /chat/completions; ${VAR} is replaced from the environment */
     char *model;          /* sent as "model" */
     char *api_key_env;    /* the environment variable that holds the key; NULL: none is sent */
+    char *api_key_file;   /* or the file, of mode 0600, that holds it; relative to the project; ${VAR} is replaced */
+    char *api_key_header; /* what it is sent as; NULL: as the url wants it, "Authorization" mostly */
+    char *proxy;          /* "http://host:3128", "socks5h://..."; "none"; NULL: as the environment says */
+    char *ca_file;        /* PEM of the authorities that are trusted here; NULL: the system's */
+    char **headers;       /* (n_headers) "Name: value"; ${VAR} is replaced */
+    uint32_t n_headers;
+    char *extra_body;     /* a JSON object merged into every request; NULL: none */
     uint32_t concurrency; /* calls in flight, of the whole fleet */
     uint32_t max_tokens;
     double temperature, top_p;
-    uint32_t timeout_s;
-    uint32_t requests_per_minute, tokens_per_minute; /* of the whole fleet; 0: no limit */
-    double price_in, price_out;                      /* money for a million tokens of prompts, of answers */
-    uint32_t weight;                                 /* share of the calls */
+    uint32_t timeout_s;                                                /* of a whole call */
+    uint32_t connect_timeout_s, first_byte_timeout_s, stall_timeout_s; /* of its parts; the last two 0: none */
+    uint32_t requests_per_minute, tokens_per_minute;                   /* of the whole fleet; 0: no limit */
+    double price_in, price_out; /* money for a million tokens of prompts, of answers */
+    uint32_t weight;            /* share of the calls */
     enum nm_constraint constraint;
 };
 

@@ -19,8 +19,12 @@ struct raw_list {
 };
 
 struct raw_endpoint {
-    char *name, *url, *model, *api_key_env, *constraint;
+    char *name, *url, *model, *api_key_env, *api_key_file, *api_key_header, *constraint;
+    char *proxy, *ca_file, *extra_body;
+    char **headers;
+    uint32_t headers_count;
     uint32_t *concurrency, *max_tokens, *timeout_s, *requests_per_minute, *tokens_per_minute, *weight;
+    uint32_t *connect_timeout_s, *first_byte_timeout_s, *stall_timeout_s;
     double *temperature, *top_p, *price_in, *price_out;
 };
 
@@ -83,5 +87,8 @@ struct raw_project {
 enum nm_err raw_project_load(const char *yaml, size_t len, const char *name, struct raw_project **raw,
                              struct nm_diag *diag);
 void raw_project_free(struct raw_project **raw);
+
+/* raw_endpoint_fault - how it is reached: the key that is wrong, and in what the reason; NULL: none is. */
+const char *raw_endpoint_fault(const struct raw_endpoint *endpoint, char *what, size_t size);
 
 #endif

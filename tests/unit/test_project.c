@@ -61,6 +61,11 @@ static void the_least_project_has_defaults(void **state)
     assert_int_equal(p->generation.constrain, NM_CONSTRAIN_LAST);
     assert_string_equal(p->endpoints[0].name, "http://127.0.0.1:8080/v1");
     assert_null(p->endpoints[0].api_key_env);
+    assert_null(p->endpoints[0].proxy);
+    assert_int_equal(p->endpoints[0].n_headers, 0);
+    assert_int_equal(p->endpoints[0].connect_timeout_s, 10);
+    assert_int_equal(p->endpoints[0].first_byte_timeout_s, 0);
+    assert_int_equal(p->endpoints[0].stall_timeout_s, 60);
     assert_true(p->trainer.dropout < 0);
     assert_null(p->gold);
     nm_project_destroy(&p);
@@ -71,6 +76,13 @@ static void everything_said_is_kept(void **state)
     (void)state;
     struct nm_project *p = parse(HEAD "    temperature: 0\n"
                                       "    constraint: grammar\n"
+                                      "    api_key_file: ${HOME}/key\n"
+                                      "    api_key_header: api-key\n"
+                                      "    headers: ['X-Title: nermill', 'X-Api-Key: ${KEY}']\n"
+                                      "    extra_body: '{\"top_k\": 40}'\n"
+                                      "    proxy: socks5h://u:${PASSWORD}@localhost:1080\n"
+                                      "    ca_file: ca.pem\n"
+                                      "    stall_timeout_s: 0\n"
                                       "name: \"β\"\n"
                                       "seed: 18446744073709551615\n"
                                       "goal: {samples: 7}\n"
@@ -84,6 +96,13 @@ static void everything_said_is_kept(void **state)
                                  NM_OK);
     assert_true(p->endpoints[0].temperature == 0);
     assert_int_equal(p->endpoints[0].constraint, NM_CONSTRAINT_GRAMMAR);
+    assert_string_equal(p->endpoints[0].api_key_file, "${HOME}/key");
+    assert_string_equal(p->endpoints[0].api_key_header, "api-key");
+    assert_int_equal(p->endpoints[0].n_headers, 2);
+    assert_string_equal(p->endpoints[0].headers[1], "X-Api-Key: ${KEY}");
+    assert_string_equal(p->endpoints[0].extra_body, "{\"top_k\": 40}");
+    assert_string_equal(p->endpoints[0].ca_file, "ca.pem");
+    assert_int_equal(p->endpoints[0].stall_timeout_s, 0);
     assert_string_equal(p->name, "β");
     assert_true(p->seed == UINT64_MAX);
     assert_int_equal(p->goal.samples, 7);
@@ -131,6 +150,20 @@ static void mistakes_name_file_line_and_way_out(void **state)
          "p.yaml:9: generation.constrain: 'often' is not one of never, last"},
         {HEAD "generation:\n  negatives: 2\n", "p.yaml:9: generation.negatives: 2 is not between 0 and 0.9"},
         {HEAD "    top_p: 1.5\n", "p.yaml:8: endpoints.top_p: 1.5 is not between 0 and 1"},
+        {HEAD "    proxy: proxy:3128\n", "p.yaml:8: endpoints.proxy: it is neither http://"},
+        {HEAD "    proxy: http://u:sesame@proxy\n", "p.yaml:8: endpoints.proxy: a password stands there in the open"},
+        {HEAD "    headers: [no colon]\n", "p.yaml:8: endpoints.headers: one of them is not like"},
+        {HEAD "    headers: ['Host: x']\n", "p.yaml:8: endpoints.headers: host is nermill's own to send"},
+        {HEAD "    headers: ['authorization: Bearer sesame']\n",
+         "p.yaml:8: endpoints.headers: authorization stands there in the open"},
+        {HEAD "    extra_body: '[1]'\n",
+         "p.yaml:8: endpoints.extra_body: not like '{\"top_k\": 40}': it is JSON, but"},
+        {HEAD "    extra_body: '{'\n", "p.yaml:8: endpoints.extra_body: not like"},
+        {HEAD "    api_key_env: K\n    api_key_file: k\n",
+         "p.yaml:9: endpoints.api_key_file: api_key_env is given too"},
+        {HEAD "  - url: https://u:sesame@h/v1\n    model: m\n", "p.yaml:8: endpoints.url: a password stands there"},
+        {HEAD "  - url: https://h/v1?a=b&key=sesame\n    model: m\n",
+         "p.yaml:8: endpoints.url: a password stands there"},
         {HEAD "version: 2\n", "p.yaml:"},
         {"version: 2\n" HEAD, "p.yaml:"},
         {HEAD "generation:\n  words: {min: 9, max: 3}\n", "p.yaml:9: generation.words: min 9 is larger than max 3"},
@@ -147,6 +180,7 @@ static void mistakes_name_file_line_and_way_out(void **state)
         assert_null(p);
         if (strstr(diag.text, cases[i].says) == NULL)
             fail_msg("case %zu: '%s' does not say '%s'", i, diag.text, cases[i].says);
+        assert_null(strstr(diag.text, "sesame"));
     }
 }
 
