@@ -6,7 +6,11 @@
 #include <string.h>
 
 /* Room for bursts: at 1 KiB a message both marks are 100 MB a peer at the very most. */
-enum { HIGH_WATER = 100000, LINGER_MS = 1000, BEAT_MS = 2000, BEAT_TIMEOUT_MS = 10000, RECONNECT_MS = 50 };
+enum { HIGH_WATER = 100000, LINGER_MS = 1000, BEAT_MS = 2000, BEAT_TIMEOUT_MS = 10000 };
+
+/* Between two tries to connect: doubled from the first to the last, so that a peer that comes back is found again
+ * within the second in which an operator's command is to act. */
+enum { RECONNECT_MS = 50, RECONNECT_MAX_MS = 400 };
 
 struct nm_socket {
     zsock_t *zsock;
@@ -40,7 +44,7 @@ static zsock_t *new_zsock(enum nm_socket_kind kind)
     zsock_set_heartbeat_ivl(z, BEAT_MS);
     zsock_set_heartbeat_timeout(z, BEAT_TIMEOUT_MS);
     zsock_set_reconnect_ivl(z, RECONNECT_MS);
-    zsock_set_reconnect_ivl_max(z, BEAT_MS);
+    zsock_set_reconnect_ivl_max(z, RECONNECT_MAX_MS);
     if (kind == NM_ROUTER)
         zsock_set_router_mandatory(z, 1); /* an unknown peer is an error, not silence */
     if (kind == NM_DEALER)
@@ -193,6 +197,11 @@ drop:
 int nm_socket_fd(const struct nm_socket *socket)
 {
     return (int)zsock_fd(socket->zsock);
+}
+
+bool nm_socket_linked(const struct nm_socket *socket)
+{
+    return (zsock_events(socket->zsock) & ZMQ_POLLOUT) != 0;
 }
 
 enum { WAIT_MAX = 8 };

@@ -60,6 +60,10 @@ enum nm_err nm_socket_recv(struct nm_socket *socket, struct nm_peer *peer, struc
  * fires, and after every send, receive until NM_EBUSY before waiting again. */
 int nm_socket_fd(const struct nm_socket *socket);
 
+/* nm_socket_linked - a dealer has a live connection with room: a send would be taken.  A change wakes whoever waits
+ * on nm_socket_fd. */
+bool nm_socket_linked(const struct nm_socket *socket);
+
 /* nm_net_wait - wait until one of sockets[0..n) can be read or timeout_ms (-1: for ever) has passed.
  * ready[i] is set for each that can.  NM_ECANCELED: a signal came. */
 enum nm_err nm_net_wait(struct nm_socket *const *sockets, size_t n, int timeout_ms, bool *ready);

@@ -27,7 +27,7 @@ class Tools(harness.Case):
         return result.stdout
 
     def test_beside_a_running_broker(self):
-        with FakeLLM(FRUIT + TOWNS, delay=0.02, reject_share=0.3) as llm:
+        with FakeLLM(FRUIT + TOWNS, delay=0.2, reject_share=0.3) as llm:
             project = self.make(llm, 300)
             run = subprocess.Popen(
                 [harness.program("nermill"), "run", "--no-train", str(project)],
@@ -40,17 +40,19 @@ class Tools(harness.Case):
                     self.assertIsNone(run.poll())
                     time.sleep(0.05)
                 time.sleep(0.5)
-                looks, copies = 0, 0
+                copies = 0
                 while run.poll() is None:
                     self.whole("check", project)
                     copy = self.dir / f"copy-{copies}"
                     result = self.nermill("backup", project, copy)
                     self.assertEqual(result.returncode, EXIT_OK, result.stderr)
                     self.whole("check", copy, name="nermill-broker")
-                    looks, copies = looks + 1, copies + 1
+                    copies += 1
+                    if copies == 4:
+                        llm.delay = 0.0  # seen often enough: let it come to its end
                     time.sleep(0.2)
                 self.assertEqual(run.returncode, EXIT_OK)
-                self.assertGreater(looks, 2)
+                self.assertGreaterEqual(copies, 4)
             finally:
                 if run.poll() is None:
                     run.send_signal(signal.SIGINT)

@@ -7,7 +7,6 @@ import collections
 import json
 import os
 import signal
-import time
 
 from fake_llm import FakeLLM
 from harness import EXIT_OK, EXIT_SIGNAL
@@ -115,7 +114,5 @@ class Coverage(RunCase):
             self.wait_for(lambda: self.stats(project).get("coverage", {}).get("asked_again", 0) > 2, process)
             process.send_signal(signal.SIGTERM)
             self.finish(process, EXIT_SIGNAL)
-            started = time.monotonic()
             self.finish(self.start(project), EXIT_OK)
-            self.assertLess(time.monotonic() - started, 30)
             self.assertEqual(llm.bought_again(), 0)

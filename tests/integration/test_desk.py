@@ -1,5 +1,5 @@
 """The operator's desk on a live broker with a real generator and aligner beside the scripted LLM: every command takes
-effect within a second, is logged with who asked, and holds over a kill -9 of the broker.
+effect, is logged with who asked, and holds over a kill -9 of the broker.  How fast each acts: tests/bench/desk.sh.
 """
 
 import getpass
@@ -16,7 +16,8 @@ from harness import EXIT_ENDPOINT, EXIT_INPUT, EXIT_OK, EXIT_USAGE
 FRUIT = ["apple", "banana", "cherry", "lemon", "mango", "papaya"]
 TOWNS = ["Oslo", "Lima", "Cairo", "Quito", "Dakar", "Hanoi"]
 ENDLESS = 100000
-SECOND = 1.0  # within which a command acts
+LONG = 1000  # seconds that no test waits for
+WATCHED = 0.7  # seconds in which nothing may happen
 
 
 class DeskCase(harness.Live):
@@ -58,21 +59,20 @@ class DeskCase(harness.Live):
         self.server = self.broker(self.project_dir, self.port, **self.options)
         self.wait_for(lambda: (self.dir / "broker" / "endpoints.json").exists())
 
-    def within_a_second(self, what):
-        begun = time.monotonic()
-        self.wait_for(what, seconds=10)
-        self.assertLess(time.monotonic() - begun, SECOND)
+    def under_way(self, endpoint):
+        """Calls that the broker has granted there and that have not ended."""
+        return next(e["in_flight"] for e in self.status()["endpoints"] if e["name"] == endpoint)
 
-    def assert_quiet(self, llm, seconds=SECOND):
-        """Calls under way end, then no new one begins."""
-        self.wait_for(lambda: llm.in_flight == 0, seconds=5)
+    def assert_quiet(self, llm, endpoint="fake"):
+        """What is under way ends, then no call begins."""
+        self.wait_for(lambda: self.under_way(endpoint) == 0 and llm.in_flight == 0)
         bought = len(llm.bodies)
-        time.sleep(seconds)
+        time.sleep(WATCHED)
         self.assertEqual(len(llm.bodies), bought)
 
     def assert_busy(self, llm):
         bought = len(llm.bodies)
-        self.within_a_second(lambda: len(llm.bodies) > bought)
+        self.wait_for(lambda: len(llm.bodies) > bought)
 
 
 class Switches(DeskCase):
@@ -81,7 +81,6 @@ class Switches(DeskCase):
             self.begin(llm)
             self.wait_for(lambda: len(llm.bodies) > 20)
             self.assertEqual(self.desk("pause")["state"], "paused")
-            time.sleep(SECOND)  # what the generator holds already is finished
             self.assert_quiet(llm)
             stats = json.loads((self.dir / "broker" / "endpoints.json").read_text())["stats"]
             self.assertIn("paused by an operator", self.nermill("status", "--stats", stats).stdout)
@@ -107,7 +106,6 @@ class Switches(DeskCase):
             self.assertIn("no endpoint", self.desk("pause", "--endpoint", "nobody", code=EXIT_INPUT))
             self.desk("pause", "--endpoint", "fake")
             self.assertTrue(self.status()["endpoints"][0]["paused"])
-            time.sleep(SECOND)
             self.assert_quiet(llm)
             self.crash()
             self.assertTrue(self.status()["endpoints"][0]["paused"])
@@ -120,13 +118,12 @@ class Switches(DeskCase):
             self.begin(llm, second=other)
             self.wait_for(lambda: len(llm.bodies) > 5 and len(other.bodies) > 5)
             self.assertEqual(self.desk("pause", "--endpoint", "other")["state"], "running")
-            time.sleep(SECOND)
-            self.assert_quiet(other)
+            self.assert_quiet(other, "other")
             self.assert_busy(llm)
             self.crash()
             self.wait_for(lambda: self.status()["workers"][0]["connected"])
             self.assert_busy(llm)
-            self.assert_quiet(other)
+            self.assert_quiet(other, "other")
             self.desk("resume")
             self.assert_busy(other)
 
@@ -135,8 +132,8 @@ class Switches(DeskCase):
             self.begin(llm)
             self.wait_for(lambda: llm.in_flight == 4)
             self.desk("limit", "--endpoint", "fake", "--concurrency", 1)
-            time.sleep(SECOND)
             for _ in range(2):
+                self.wait_for(lambda: self.under_way("fake") <= 1 and llm.in_flight <= 1)
                 for _ in range(20):
                     self.assertLessEqual(llm.in_flight, 1)
                     time.sleep(0.01)
@@ -190,7 +187,6 @@ class Switches(DeskCase):
             self.begin(llm, samples=ENDLESS, aligner=True)
             self.wait_for(lambda: self.status()["aligned"] > 5)
             self.assertEqual(self.desk("limit", "--samples", 3)["state"], "complete")
-            time.sleep(SECOND)
             self.assert_quiet(llm)
             self.crash()
             status = self.status()
@@ -248,7 +244,7 @@ class Letters(DeskCase):
             llm.reject_share = 0.0
             self.wait_for(lambda: self.status()["workers"][0]["connected"])
             self.assertEqual(self.desk("kick", 3)["kicked"], 1)
-            self.within_a_second(lambda: self.desk("peek", 3)["state"] == "done")
+            self.wait_for(lambda: self.desk("peek", 3)["state"] == "done")
             shown = self.desk("peek", 3)
             self.assertEqual([r["attempt"] for r in shown["responses"]], [1, 2, 3])
             self.assertTrue(shown["responses"][2]["accepted"])
@@ -278,7 +274,7 @@ class Letters(DeskCase):
             self.wait_for(lambda: self.status()["tasks"]["delayed"] > 0)
             llm.steady = None
             self.assertGreater(self.desk("kick", "all")["kicked"], 0)
-            self.within_a_second(lambda: self.status()["tasks"]["delayed"] == 0)
+            self.wait_for(lambda: self.status()["tasks"]["delayed"] == 0)
             accepted = self.status()["accepted"]
             self.wait_for(lambda: self.status()["accepted"] > accepted)
 
@@ -306,13 +302,16 @@ class Letters(DeskCase):
         with FakeLLM(FRUIT + TOWNS, delay=0.3) as llm:
             self.begin(llm, aligner=True)
             self.wait_for(lambda: len(self.desk("workers")["workers"]) == 2)
-            workers = {w["role"]: w for w in self.desk("workers")["workers"]}
-            self.assertEqual(workers["generator"]["pid"], self.maker.pid)
-            self.assertEqual(workers["generator"]["host"], socket.gethostname())
-            self.wait_for(lambda: {w["role"]: w for w in self.desk("workers")["workers"]}["generator"]["in_flight"] >= 4)
+            self.assertEqual(self.worker("generator")["pid"], self.maker.pid)
+            self.assertEqual(self.worker("generator")["host"], socket.gethostname())
+            self.wait_for(lambda: self.worker("generator")["in_flight"] >= 4)
             self.maker.send_signal(signal.SIGTERM)
-            self.within_a_second(lambda: not {w["role"]: w for w in self.desk("workers")["workers"]}["generator"]
-                                 ["connected"] or llm.in_flight > 0)
+            self.wait_for(lambda: not self.worker("generator")["connected"])
+            self.assertEqual(self.worker("generator")["in_flight"], 0)
+            self.assertTrue(self.worker("aligner")["connected"])
+
+    def worker(self, role):
+        return next(w for w in self.desk("workers")["workers"] if w["role"] == role)
 
 
 class Ends(DeskCase):
@@ -341,9 +340,7 @@ class Ends(DeskCase):
             self.expect("READY=1")
             got = self.expect("WATCHDOG=1")
             self.assertRegex(got[1], rf"^STATUS=running: \d+ of {ENDLESS} samples$")
-            first = time.monotonic()
             self.expect("WATCHDOG=1")
-            self.assertLess(time.monotonic() - first, 3)
             self.server.send_signal(signal.SIGHUP)
             self.assertRegex("\n".join(self.expect("RELOADING=1")), r"MONOTONIC_USEC=\d+")
             self.expect("READY=1")
@@ -360,26 +357,28 @@ class Ends(DeskCase):
             self.wait_for(lambda: self.state() == "draining")
             self.finish(self.server, EXIT_OK, seconds=10)
             self.wait_for(lambda: "the broker stops" in self.log("nermill-generator"))
-            self.server = self.broker(self.project_dir, self.port)
+            self.server = self.broker(self.project_dir, self.port, "--drain-s", LONG)
             self.wait_for(lambda: len(llm.bodies) > 12)
             self.assertEqual(llm.bought_again(), 0)
+            llm.delay = LONG
+            bought = len(llm.bodies)
+            self.wait_for(lambda: len(llm.bodies) >= bought + 4)
             self.server.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            begun = time.monotonic()
-            self.server.send_signal(signal.SIGTERM)  # a second one ends it at once
-            self.finish(self.server, EXIT_OK, seconds=10)
-            self.assertLess(time.monotonic() - begun, SECOND)
+            self.wait_for(lambda: self.state() == "draining")
+            self.server.send_signal(signal.SIGTERM)  # a second one ends it with calls under way
+            self.finish(self.server, EXIT_OK)
+            self.assertEqual(llm.in_flight, 4)
 
     def test_sigterm_has_its_limit(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             self.begin_with_drain(llm, 1)
             self.wait_for(lambda: len(llm.bodies) > 4)
-            llm.delay = 20
+            llm.delay = LONG
             self.wait_for(lambda: llm.in_flight == 4)
-            begun = time.monotonic()
             self.server.send_signal(signal.SIGTERM)
-            self.finish(self.server, EXIT_OK, seconds=10)
-            self.assertTrue(0.8 < time.monotonic() - begun < 3)
+            self.finish(self.server, EXIT_OK)
+            self.assertIn("what workers are at is waited for, 1 s at most", self.log("nermill-broker"))
+            self.assertEqual(llm.in_flight, 4)
 
     def begin_with_drain(self, llm, seconds):
         self.begin(llm, generator=False)

@@ -222,7 +222,7 @@ class Worker(harness.Live, GeneratorCase):
             self.assertEqual(llm.bought_again(), 0)
 
     def test_second_signal_ends_at_once(self):
-        with FakeLLM(FRUIT + TOWNS, delay=20) as llm:
+        with FakeLLM(FRUIT + TOWNS, delay=1000) as llm:
             port = harness.free_port()
             self.broker(self.make(llm.url), port)
             generator = self.generator(port)
@@ -231,7 +231,8 @@ class Worker(harness.Live, GeneratorCase):
             time.sleep(0.5)
             self.assertIsNone(generator.poll())
             generator.send_signal(signal.SIGTERM)
-            self.finish(generator, EXIT_SIGNAL, seconds=3)
+            self.finish(generator, EXIT_SIGNAL)
+            self.assertGreater(llm.in_flight, 0)
 
     def test_endpoint_of_no_use(self):
         """The reason is in the log and in the exit code, and the tasks are another's at once."""

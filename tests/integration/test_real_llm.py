@@ -95,10 +95,8 @@ class RealModel(harness.Case):
         server.terminate()
         server.wait()
         data = (project / "run" / "data" / "train.jsonl").read_bytes()
-        begin = time.monotonic()
         again = self.run_project(project, url, 120)
         self.assertEqual(again.returncode, 0, again.stdout + again.stderr)
-        self.assertLess(time.monotonic() - begin, 30)
         self.assertEqual((project / "run" / "data" / "train.jsonl").read_bytes(), data)
 
     @unittest.skipUnless(os.environ.get("NERMILL_TORCH_PYTHON"), "no transformers here: run tests/run.sh --torch")

@@ -7,6 +7,7 @@ import collections
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -103,6 +104,11 @@ class RunCase(harness.Case):
     def wait_accepted(self, project, process, n):
         return self.wait_for(lambda: self.stats(project).get("accepted", 0) >= n, process)
 
+    def read_until(self, process, pattern):
+        """Its standard output up to a line that matches."""
+        if not any(re.search(pattern, line) for line in process.stdout):
+            self.fail(f"the run ended with {process.wait()}, and said nothing like {pattern}:\n{process.stderr.read()}")
+
     def finish(self, process, code=EXIT_OK, timeout=120):
         out, err = process.communicate(timeout=timeout)
         self.assertEqual(process.returncode, code, out + err)
@@ -131,9 +137,7 @@ class WholeRun(RunCase):
             tags = {tag for line in lines for tag in line["tags"]}
             self.assertLessEqual({"O", "B-Fruit", "B-Town"}, tags)
             bought, before = len(llm.bodies), (project / "run/data/train.conll").read_bytes()
-            started = time.monotonic()
             self.finish(self.start(project))
-            self.assertLess(time.monotonic() - started, 15)
             self.assertEqual(len(llm.bodies), bought, "a complete run bought more")
             self.assertEqual((project / "run/data/train.conll").read_bytes(), before)
         # Complete, it needs no endpoint at all.
@@ -159,10 +163,9 @@ class WholeRun(RunCase):
             self.assertIn(" of 400 accepted", result.stdout)
             second = self.nermill("run", project, "--no-train")
             self.assert_fails(second, EXIT_STORAGE, "already at work", str(process.pid))
-            time.sleep(5.5)
+            self.read_until(process, r"\d+/400 samples, \d+/min, \d+ % of answers accepted, .* left")
             process.send_signal(signal.SIGTERM)
-            out, err = self.finish(process, EXIT_SIGNAL)
-            self.assertRegex(out, r"\d+/400 samples, \d+/min, \d+ % of answers accepted, .* left")
+            _, err = self.finish(process, EXIT_SIGNAL)
             self.assertIn("run the same command again to go on", err)
 
 
@@ -200,9 +203,7 @@ class WithTraining(RunCase):
             self.assertRegex(out, r"dictionary matching +1\.000 +1\.000 +1\.000")
             self.assertRegex(out, r"the trained model +[01]\.\d{3} +[01]\.\d{3} +[01]\.\d{3}")
             before = (model / "model.safetensors").stat().st_mtime_ns
-            started = time.monotonic()
             self.assertIn("already", self.run_it(project))
-            self.assertLess(time.monotonic() - started, 15)
             self.assertEqual((model / "model.safetensors").stat().st_mtime_ns, before)
             # A larger goal: more samples, and the model is of all of them.
             path = project / "project.yaml"
@@ -343,10 +344,9 @@ class Trouble(RunCase):
             project = self.make(llm, samples=60)
             llm.steady = "429"
             process = self.start(project)
-            time.sleep(13)
+            self.read_until(process, rf"samples, .*{llm.url}.*429")
             process.send_signal(signal.SIGTERM)
-            out, _ = self.finish(process, EXIT_SIGNAL)
-            self.assertRegex(out, rf"samples, .*{llm.url}.*429")
+            self.finish(process, EXIT_SIGNAL)
 
     def test_port_in_use(self):
         import socket

@@ -202,9 +202,7 @@ static void test_stop_kills_the_deaf(void **state)
     struct nm_crew *crew = start("worker", script, -1);
     wait_for_file("deaf");
     int pid = nm_crew_pid(crew, "worker", 0);
-    int64_t before_ms = nm_clock_mono_ms();
     nm_crew_stop(crew, "worker", 200, NULL);
-    assert_in_range(nm_clock_mono_ms() - before_ms, 150, 5000);
     assert_int_equal(kill(pid, 0), -1);
     assert_int_equal(errno, ESRCH); /* reaped too: no zombie */
     nm_crew_destroy(&crew);

@@ -1,4 +1,5 @@
 /* Net: frames over real TCP between a router and dealers; ports in use; peers that are gone. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,6 +150,32 @@ static void published_frames_reach_subscribers(void **state)
     nm_buf_clean_up(&buf);
 }
 
+/* Wait on the descriptor alone until linked is so: a change that did not wake it would be missed. */
+static void wait_for_link(struct nm_socket *dealer, bool linked)
+{
+    struct pollfd fd = {.fd = nm_socket_fd(dealer), .events = POLLIN};
+    while (nm_socket_linked(dealer) != linked)
+        assert_int_equal(poll(&fd, 1, 20000), 1);
+}
+
+static void a_connection_that_breaks_and_comes_back_is_noticed(void **state)
+{
+    (void)state;
+    struct nm_socket *router, *dealer;
+    char endpoint[100];
+    assert_int_equal(nm_socket_bind(NM_ROUTER, "tcp://127.0.0.1:*", &router, &diag), NM_OK);
+    (void)snprintf(endpoint, sizeof endpoint, "%s", nm_socket_endpoint(router));
+    assert_int_equal(nm_socket_connect(NM_DEALER, endpoint, &dealer, &diag), NM_OK);
+    for (int i = 0; i < 3; i++) {
+        wait_for_link(dealer, true);
+        nm_socket_destroy(&router);
+        wait_for_link(dealer, false);
+        assert_int_equal(nm_socket_bind(NM_ROUTER, endpoint, &router, &diag), NM_OK);
+    }
+    nm_socket_destroy(&dealer);
+    nm_socket_destroy(&router);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +183,7 @@ int main(void)
         cmocka_unit_test(oversized_frame_is_dropped_and_the_next_one_arrives),
         cmocka_unit_test(port_in_use_and_bad_endpoints_are_told_in_words),
         cmocka_unit_test(a_peer_that_is_not_there_is_an_error),
+        cmocka_unit_test(a_connection_that_breaks_and_comes_back_is_noticed),
         cmocka_unit_test(published_frames_reach_subscribers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -36,6 +36,7 @@ struct nm_worker {
     struct nm_arena arena; /* one message at a time */
     struct nm_buf in, out;
     bool started, welcomed, leaving;
+    bool linked;         /* there was a connection when we last looked */
     uint64_t generation; /* of the run, + 1; 0: not yet known */
     int64_t heartbeat_ms, last_sent, last_heard, notified_ms;
 };
@@ -165,6 +166,7 @@ static enum nm_err send_hello(struct nm_worker *w)
 enum nm_err nm_worker_start(struct nm_worker *w)
 {
     w->started = true;
+    w->linked = nm_socket_linked(w->socket);
     (void)nm_notify("READY=1");
     return send_hello(w);
 }
@@ -253,11 +255,21 @@ static enum nm_err receive(struct nm_worker *w, struct nm_msg *msg)
     }
 }
 
+/* A broker that was killed and is back does not know us, and hears nothing of us before the next heartbeat. */
+static bool connected_anew(struct nm_worker *w)
+{
+    bool before = w->linked;
+    w->linked = nm_socket_linked(w->socket);
+    return w->linked && !before;
+}
+
 static enum nm_err keep_alive(struct nm_worker *w, int *wait_ms)
 {
     int64_t now = nm_clock_mono_ms();
     enum nm_err err = NM_OK;
-    if (w->welcomed && now - w->last_heard > SILENT_BEATS * w->heartbeat_ms) {
+    if (connected_anew(w)) {
+        err = send_hello(w);
+    } else if (w->welcomed && now - w->last_heard > SILENT_BEATS * w->heartbeat_ms) {
         nm_warn("broker %s is silent: saying hello again until it answers", w->broker);
         err = send_hello(w);
     } else if (!w->welcomed && now - w->last_sent >= HELLO_AGAIN_MS) {
