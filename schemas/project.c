@@ -178,9 +178,23 @@ static void check_lists(struct checker *c, const struct raw_project *raw, struct
     }
 }
 
+static const char *const constraints[] = {"auto", "grammar", "structured_outputs", "response_format", "none"};
+
+const char *nm_constraint_name(enum nm_constraint constraint)
+{
+    return constraints[constraint];
+}
+
+enum nm_constraint nm_constraint_named(const char *name)
+{
+    int i = NM_CONSTRAINT_NONE;
+    while (i > 0 && strcmp(constraints[i], name) != 0)
+        i--;
+    return i > 0 ? (enum nm_constraint)i : NM_CONSTRAINT_NONE;
+}
+
 static void check_endpoints(struct checker *c, const struct raw_project *raw, struct nm_project *p)
 {
-    static const char *const constraints[] = {"auto", "grammar", "none"};
     static const char section[] = "endpoints";
     char what[512];
     p->n_endpoints = raw->endpoints_count;
@@ -224,7 +238,7 @@ static void check_endpoints(struct checker *c, const struct raw_project *raw, st
             .price_out = float_in(c, section, nth, "price_out", in->price_out, 0, 0, 1000000),
             .weight = uint_in(c, section, nth, "weight", in->weight, 1, 1, 1000),
             .constraint = (enum nm_constraint)one_of(c, section, nth, "constraint", in->constraint,
-                                                     NM_CONSTRAINT_AUTO, constraints, 3)};
+                                                     NM_CONSTRAINT_AUTO, constraints, NM_CONSTRAINT_NONE + 1)};
     }
 }
 

@@ -17,7 +17,14 @@
 enum nm_constrain { NM_CONSTRAIN_NEVER, NM_CONSTRAIN_LAST, NM_CONSTRAIN_ALWAYS };
 /* When a commit is forced to the disk: before its acks, every sync_interval_ms, or by the system alone. */
 enum nm_durability { NM_DURABILITY_ALWAYS, NM_DURABILITY_INTERVAL, NM_DURABILITY_OS };
-enum nm_constraint { NM_CONSTRAINT_AUTO, NM_CONSTRAINT_GRAMMAR, NM_CONSTRAINT_NONE };
+/* In the order in which they are tried; NONE is the last. */
+enum nm_constraint {
+    NM_CONSTRAINT_AUTO,
+    NM_CONSTRAINT_GRAMMAR,            /* llama.cpp's field "grammar" */
+    NM_CONSTRAINT_STRUCTURED_OUTPUTS, /* vLLM's field of that name */
+    NM_CONSTRAINT_RESPONSE_FORMAT,    /* OpenAI's, with a JSON schema */
+    NM_CONSTRAINT_NONE
+};
 
 struct nm_range {
     uint32_t min, max;
@@ -125,6 +132,11 @@ enum nm_err nm_project_file(const char *path, char *out, size_t size);
 
 /* nm_project_path - file as the project at PATH (as given to nm_project_load) means it, into out.  NM_ELIMIT. */
 enum nm_err nm_project_path(const char *path, const char *file, char *out, size_t size);
+
+/* nm_constraint_name - as project.yaml and the records have it; nm_constraint_named - back again, NONE where it is
+ * none. */
+const char *nm_constraint_name(enum nm_constraint constraint);
+enum nm_constraint nm_constraint_named(const char *name);
 
 /* nm_project_price - millionths of money for a million tokens.  nm_project_cost_micros - what a call cost in
  * millionths of money, rounded up; both saturate. */

@@ -3,6 +3,10 @@
 It finds the words of its vocabulary behind "Terms:" in the user message and writes a sentence around them.  Every
 request body but the canaries' is kept, so that a test can count what was bought twice.  faults: a list of modes that the next
 requests get, one each; then the answers are good again.  steady: a mode for all of them.
+
+honours: the one constraint that it knows ("grammar", "structured_outputs", "response_format"); it ignores the others, but
+for those in refuses, which it answers with 400.  What a form asks for it writes: the word of a canary, every term in order;
+a regular expression is held against what it wrote.
 """
 
 import hashlib
@@ -24,9 +28,10 @@ CANARY = b"zyzzyva"
 class FakeLLM:
     """with FakeLLM(words) as llm: llm.url, llm.bodies, llm.faults."""
 
-    def __init__(self, words, delay=0.0, reject_share=0.0, port=0):
+    def __init__(self, words, delay=0.0, reject_share=0.0, port=0, honours=None, refuses=()):
         self.words = sorted(words, key=len, reverse=True)
         self.delay, self.reject_share = delay, reject_share
+        self.honours, self.refuses = honours, refuses
         self.faults, self.steady, self.retry_after = [], None, 1
         self.lock = threading.Lock()
         self.bodies, self.canaries, self.answered, self.in_flight = [], 0, 0, 0
@@ -77,10 +82,25 @@ class FakeLLM:
         else:
             self.send(handler, 200, {"object": "list", "data": [{"id": "fake", "object": "model"}]})
 
-    def sentence(self, user, rng):
+    def form(self, request):
+        """What the constraint that it honours asks for, None where there is none."""
+        if self.honours not in request:
+            return None
+        value = request[self.honours]
+        if self.honours == "grammar":
+            return value
+        if self.honours == "structured_outputs":
+            return value["regex"]
+        return value["json_schema"]["schema"]["properties"]["sentence"]["pattern"]
+
+    def sentence(self, user, rng, form=None):
+        if form and CANARY.decode() in form:
+            return CANARY.decode()
         asked = re.findall(r"Terms:(.*)", user)
         found = [w for w in self.words if asked and re.search(rf"(?<!\w){re.escape(w)}(?!\w)", asked[-1])]
-        if found and rng.random() < self.reject_share:
+        if form:
+            found.sort(key=asked[-1].index)
+        elif found and rng.random() < self.reject_share:
             found = found[1:]
         # By words alone no two are alike.
         place, thing, verb, end = (rng.choice(x) for x in (PLACES, THINGS, VERBS, ENDS))
@@ -134,7 +154,16 @@ class FakeLLM:
         else:
             request = json.loads(body)
             rng = random.Random(hashlib.sha256(body).digest())
-            text = self.sentence(request["messages"][-1]["content"], rng)
+            if any(name in request for name in self.refuses):
+                self.send(handler, 400, {"error": {"message": "Unrecognized request argument supplied"}})
+                return
+            form = self.form(request)
+            text = self.sentence(request["messages"][-1]["content"], rng, form)
+            if form and self.honours != "grammar" and not re.fullmatch(form.strip("^$"), text):
+                self.send(handler, 500, {"error": {"message": f"{text!r} is not of the form {form}"}})
+                return
+            if form and self.honours == "response_format":
+                text = json.dumps({"sentence": text})
             self.send(handler, 200, {
                 "model": "fake",
                 "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],

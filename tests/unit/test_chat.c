@@ -24,7 +24,8 @@ static void test_request(void **state)
                                       .top_p = 0.95,
                                       .max_tokens = 60,
                                       .seed = 0xffffffffffffffffULL,
-                                      .grammar = "root ::= \"x\""};
+                                      .constraint = NM_CONSTRAINT_GRAMMAR,
+                                      .form = "root ::= \"x\""};
     assert_int_equal(nm_chat_write(&request, &out), NM_OK);
     json_t *root = json_loadb(out.data, out.len, 0, NULL);
     assert_non_null(root);
@@ -36,7 +37,7 @@ static void test_request(void **state)
     assert_int_equal(json_integer_value(json_object_get(root, "max_tokens")), 60);
     assert_true(json_real_value(json_object_get(root, "temperature")) > 0.79);
     json_decref(root);
-    request.grammar = NULL;
+    request.constraint = NM_CONSTRAINT_NONE;
     nm_buf_reset(&out);
     assert_int_equal(nm_chat_write(&request, &out), NM_OK);
     assert_null(strstr(nm_buf_str(&out), "grammar"));

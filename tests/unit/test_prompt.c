@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "workers/generator/grammar.h"
 #include "workers/generator/prompt.h"
 
 static const struct nm_prompt_pair entities[] = {{"aspirin", "Chemical"}, {"stroke", "Disease"}, {"pain", "Disease"}};
@@ -175,72 +174,11 @@ static void test_builtin(void **state)
     nm_arena_clean_up(&arena);
 }
 
-static void grammar(const char *const *words, size_t n, struct nm_buf *out)
-{
-    nm_buf_reset(out);
-    assert_int_equal(nm_grammar_sentence(words, n, 8, 30, out), NM_OK);
-}
-
-/* Words of the longest sentence that the root rule allows between its entities: the upper bounds, a link for each
- * entity, the first word. */
-static size_t most_words(const char *gbnf, size_t n)
-{
-    size_t sum = 1 + n;
-    const char *end = strchr(gbnf, '\n');
-    for (const char *at = strstr(gbnf, "){"); at != NULL && at < end; at = strstr(at + 1, "){"))
-        sum += strtoul(strchr(at, ',') + 1, NULL, 10);
-    return sum;
-}
-
-/* What the grammar allows is never longer than the validator does. */
-static void test_grammar_bounds(void **state)
-{
-    (void)state;
-    static const char *const words[] = {"abdominal pain", "aspirin", "acute renal failure"};
-    struct nm_buf out;
-    nm_buf_init(&out, 65536);
-    for (size_t n = 1; n <= 3; n++)
-        for (size_t max = 24; max <= 60; max++) {
-            nm_buf_reset(&out);
-            assert_int_equal(nm_grammar_sentence(words, n, 6, max, &out), NM_OK);
-            size_t own = n == 1 ? 2 : n == 2 ? 3 : 6;
-            assert_true(most_words(nm_buf_str(&out), n) + own <= max);
-            assert_true(most_words(nm_buf_str(&out), n) + own + n + 3 > max); /* and not needlessly short */
-        }
-    nm_buf_clean_up(&out);
-}
-
-/* Entities stand in order, spelt as they are; the server's own parser is the integration test. */
-static void test_grammar(void **state)
-{
-    (void)state;
-    struct nm_buf out;
-    nm_buf_init(&out, 65536);
-    grammar((const char *[]){"aspirin", "5\" \\ DNR"}, 2, &out);
-    assert_non_null(strstr(nm_buf_str(&out), "e0 ::= \"aspirin\"\n"));
-    assert_non_null(strstr(nm_buf_str(&out), "\"A\" \"spirin\""));
-    assert_non_null(strstr(nm_buf_str(&out), "e1 ::= \"5\\\" \\\\ DNR\"\n"));
-    assert_true(strstr(nm_buf_str(&out), " e0") < strstr(nm_buf_str(&out), " e1"));
-    grammar((const char *[]){"NO"}, 1, &out);
-    assert_non_null(strstr(nm_buf_str(&out), "first ::= \"NO\"\n"));
-    grammar(NULL, 0, &out);
-    assert_null(strstr(nm_buf_str(&out), "first"));
-    struct nm_buf small;
-    nm_buf_init(&small, 16);
-    assert_int_equal(nm_grammar_sentence((const char *[]){"aspirin"}, 1, 8, 30, &small), NM_ELIMIT);
-    nm_buf_reset(&out);
-    assert_int_equal(nm_grammar_word("quokka", &out), NM_OK);
-    assert_string_equal(nm_buf_str(&out), "root ::= \"quokka\"\n");
-    nm_buf_clean_up(&small);
-    nm_buf_clean_up(&out);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_sections), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_examples),       cmocka_unit_test(test_builtin),  cmocka_unit_test(test_grammar),
-        cmocka_unit_test(test_grammar_bounds),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_sections), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_examples), cmocka_unit_test(test_builtin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,12 +13,6 @@ static const char *shown(const struct nm_endpoint *endpoint)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static bool constrained(const struct nm_generator *g, const struct nm_job *job, const struct nm_endpoint *endpoint)
-{
-    enum nm_constrain when = g->project->generation.constrain;
-    return endpoint->grammar && (when == NM_CONSTRAIN_ALWAYS || (when == NM_CONSTRAIN_LAST && job->task.last_try));
-}
-
 struct nm_job_queue *nm_generator_queue(struct nm_generator *g, const struct nm_job *job)
 {
     const struct nm_str name = job->task.endpoint;
@@ -52,7 +46,7 @@ void nm_generator_unsent(struct nm_generator *g, struct nm_job_queue *queue, con
 static void start_granted_canary(struct nm_generator *g, struct nm_endpoint *endpoint, struct nm_job_queue *queue)
 {
     nm_buf_reset(&g->body);
-    if (nm_pool_canary_body(endpoint, &g->body) != NM_OK ||
+    if (nm_canary_body(endpoint, &g->body) != NM_OK ||
         nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, queue->head) != NM_OK)
         return;
     struct nm_job *job = nm_job_pop(queue);
@@ -68,7 +62,7 @@ static void start_canary(struct nm_generator *g, struct nm_endpoint *endpoint)
 {
     struct nm_job *job = nm_job_new();
     nm_buf_reset(&g->body);
-    if (job == NULL || nm_pool_canary_body(endpoint, &g->body) != NM_OK ||
+    if (job == NULL || nm_canary_body(endpoint, &g->body) != NM_OK ||
         nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, job) != NM_OK) {
         nm_job_destroy(&job);
         return;
@@ -114,8 +108,9 @@ static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_e
 static void start_call(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
     nm_buf_reset(&g->body);
-    enum nm_err err = nm_recipe_ask(g->recipe, &job->task, endpoint->config, constrained(g, job, endpoint),
-                                    &job->arena, &job->call, &g->body);
+    enum nm_constraint constraint = nm_constraint_due(g->project, endpoint, job->task.last_try);
+    enum nm_err err =
+        nm_recipe_ask(g->recipe, &job->task, endpoint->config, constraint, &job->arena, &job->call, &g->body);
     if (err == NM_OK) {
         job->prompt_bound = prompt_bound(&job->call.prompt);
         if (is_too_large(g, job, endpoint))
@@ -172,7 +167,7 @@ static void give_back_task(struct nm_generator *g, struct nm_job *job, struct nm
     struct nm_chat_reply reply;
     if (done) {
         *fault =
-            (struct nm_chat_fault){.kind = "canary", .detail = "the call found out whether grammars are honoured"};
+            (struct nm_chat_fault){.kind = "canary", .detail = "the call found out which constraint is honoured"};
         if (outcome->status == 200 &&
             nm_chat_read(outcome->body, outcome->body_len, &job->arena, &reply, NULL) == NM_OK) {
             fault->tokens_in = reply.tokens_in;
@@ -190,21 +185,22 @@ static void canary_done(struct nm_generator *g, struct nm_job *job, const struct
     struct nm_chat_fault fault = {.kind = ""};
     struct nm_diag why;
     int64_t pause = 0;
+    bool decided = false;
     e->canary = NM_CANARY_DUE;
     bool answered = nm_chat_judge(outcome, shown(e), e->config->model, e->config->api_key_env, &fault);
-    if (answered && nm_pool_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK) {
+    if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK) {
         nm_pool_success(&g->pool, e);
+        decided = true;
     } else if (outcome->status == 400 || outcome->status == 422) { /* a strict server: it does not know the field */
-        e->canary = NM_CANARY_DONE;
-        e->grammar = false;
-        nm_info("endpoint %s refuses grammars", shown(e));
+        nm_canary_refused(e);
+        decided = true;
     } else if (outcome->fault != NM_LLM_CANCELED) {
         if (answered)
             nm_chat_garbage(shown(e), why.text, &fault);
         pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
     }
     if (job->granted)
-        give_back_task(g, job, &fault, outcome, e->canary == NM_CANARY_DONE, pause);
+        give_back_task(g, job, &fault, outcome, decided, pause);
     else
         nm_job_destroy(&job);
 }
@@ -225,7 +221,7 @@ static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *
                                              .model = nm_str(job->endpoint->config->model),
                                              .prompt_hash = nm_str(hash),
                                              .seed = job->call.seed,
-                                             .constraint = nm_str(job->call.constrained ? "grammar" : "none"),
+                                             .constraint = nm_str(nm_constraint_name(job->call.constraint)),
                                              .status = (uint64_t)outcome->status,
                                              .latency_ms = (uint64_t)(outcome->latency_us / 1000),
                                              .created_ms = (uint64_t)nm_clock_wall_ms(),

@@ -36,6 +36,26 @@ static enum nm_err add_messages(const struct nm_chat_request *request, struct nm
     return err == NM_OK ? nm_buf_addc(out, ']') : err;
 }
 
+/* What stands around the form. */
+static enum nm_err add_constraint(const struct nm_chat_request *request, struct nm_buf *out)
+{
+    static const char *const before[NM_CONSTRAINT_NONE] = {
+        [NM_CONSTRAINT_GRAMMAR] = ",\"grammar\":",
+        [NM_CONSTRAINT_STRUCTURED_OUTPUTS] = ",\"structured_outputs\":{\"regex\":",
+        [NM_CONSTRAINT_RESPONSE_FORMAT] =
+            ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+            "\"answer\",\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{"
+            "\"sentence\":{\"type\":\"string\",\"pattern\":"};
+    static const char *const after[NM_CONSTRAINT_NONE] = {
+        [NM_CONSTRAINT_GRAMMAR] = "",
+        [NM_CONSTRAINT_STRUCTURED_OUTPUTS] = "}",
+        [NM_CONSTRAINT_RESPONSE_FORMAT] = "}},\"required\":[\"sentence\"],\"additionalProperties\":false}}}"};
+    if (request->constraint == NM_CONSTRAINT_AUTO || request->constraint == NM_CONSTRAINT_NONE)
+        return NM_OK;
+    enum nm_err err = add_text(out, before[request->constraint], request->form);
+    return err == NM_OK ? nm_buf_adds(out, after[request->constraint]) : err;
+}
+
 /* Written piece by piece: a tree of it, built and dumped, was a tenth of the generator's time. */
 static enum nm_err add_request(const struct nm_chat_request *request, struct nm_buf *out)
 {
@@ -47,14 +67,14 @@ static enum nm_err add_request(const struct nm_chat_request *request, struct nm_
             nm_buf_addf(out, ",\"temperature\":%.6g,\"top_p\":%.6g,\"max_tokens\":%u,\"seed\":%llu,\"stream\":false",
                         request->temperature, request->top_p, request->max_tokens,
                         (unsigned long long)(request->seed & 0x7fffffff));
-    if (err == NM_OK && request->grammar != NULL)
-        err = add_text(out, ",\"grammar\":", request->grammar);
+    if (err == NM_OK)
+        err = add_constraint(request, out);
     return err == NM_OK ? nm_buf_addc(out, '}') : err;
 }
 
 enum nm_err nm_chat_write(const struct nm_chat_request *request, struct nm_buf *out)
 {
-    bool valid = is_utf8(request->model) && is_utf8(request->grammar);
+    bool valid = is_utf8(request->model) && is_utf8(request->form);
     for (size_t i = 0; i < request->n_messages && valid; i++)
         valid = is_utf8(request->messages[i].text);
     if (!valid)

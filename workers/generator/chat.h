@@ -8,6 +8,7 @@
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include "schemas/project.h"
 #include "workers/generator/llm.h"
 #include "workers/generator/prompt.h"
 
@@ -17,8 +18,9 @@ struct nm_chat_request {
     size_t n_messages;
     double temperature, top_p;
     uint32_t max_tokens;
-    uint64_t seed;       /* sent modulo 2^31: servers take it as an int */
-    const char *grammar; /* GBNF; NULL: none */
+    uint64_t seed;                 /* sent modulo 2^31: servers take it as an int */
+    enum nm_constraint constraint; /* AUTO, NONE: free */
+    const char *form;              /* what constraint asks for: a grammar, or a regular expression */
 };
 
 /* nm_chat_write - append the JSON body.  NM_EFORMAT: a text is not UTF-8.  NM_ENOMEM, NM_ELIMIT. */

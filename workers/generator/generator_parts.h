@@ -3,6 +3,7 @@
 #define NM_GENERATOR_PARTS_H
 
 #include "common/buf.h"
+#include "workers/generator/constraint.h"
 #include "workers/generator/generator.h"
 #include "workers/generator/job.h"
 #include "workers/generator/llm.h"

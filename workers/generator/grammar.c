@@ -1,7 +1,19 @@
 #include "workers/generator/grammar.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+
+/* What free text is made of.  Where a stretch is at its bound, only a link word or the entity can follow: forced
+ * after a bare noun, a small model writes "the disease aspirin"; after "of" or "with" it fits.  Letters come in the
+ * model's own tokens; the bounds only stop run-aways. */
+#define CAP "[A-Z][a-z]{0,17}"
+#define WORD "[A-Za-z][a-z]{0,17}|[1-9][0-9]{0,3}(\\.[0-9]{1,2})?%%?"
+static const char *const links[] = {
+    "of",      "with",      "by",      "in",      "for",  "and",  "from",      "the",    "or",     "after", "during",
+    "between", "including", "against", "on",      "is",   "was",  "causes",    "caused", "using",  "had",   "reduced",
+    "treated", "severe",    "acute",   "chronic", "oral", "than", "developed", "both",   "without"};
 
 static size_t count_words(const char *s)
 {
@@ -11,89 +23,147 @@ static size_t count_words(const char *s)
     return words;
 }
 
-/* s as a GBNF literal: quotes and backslashes escaped; other bytes, UTF-8 among them, as they are. */
-static enum nm_err add_literal(struct nm_buf *out, const char *s)
+/* s as a literal: what the syntax would read as something else is escaped; other bytes, UTF-8 among them, stay. */
+static enum nm_err add_escaped(enum nm_syntax syntax, struct nm_buf *out, const char *s, size_t len)
 {
-    enum nm_err err = nm_buf_addc(out, '"');
-    for (; *s != '\0' && err == NM_OK; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            err = nm_buf_addf(out, "\\%c", c);
-        else if (c < 0x20)
+    const char *marks = syntax == NM_SYNTAX_GBNF ? "\"\\" : "\\^$.|?*+()[]{}";
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < len && err == NM_OK; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c < 0x20)
             err = nm_buf_addf(out, "\\x%02X", c);
         else
-            err = nm_buf_addc(out, *s);
+            err = strchr(marks, c) != NULL ? nm_buf_addf(out, "\\%c", c) : nm_buf_addc(out, s[i]);
     }
-    return err == NM_OK ? nm_buf_addc(out, '"') : err;
+    return err;
 }
 
-/* The entity at the very beginning has a capital where it can. */
-static enum nm_err add_first(struct nm_buf *out, const char *entity)
+static enum nm_err add_literal(enum nm_syntax syntax, struct nm_buf *out, const char *s, size_t len)
 {
-    bool small = strlen(entity) > 3 && entity[0] >= 'a' && entity[0] <= 'z'; /* so no capitals alone: case is free */
-    if (!small)
-        return add_literal(out, entity);
-    enum nm_err err = nm_buf_addf(out, "\"%c\" ", entity[0] - 32);
-    return err == NM_OK ? add_literal(out, entity + 1) : err;
+    const char *mark = syntax == NM_SYNTAX_GBNF ? "\"" : "";
+    enum nm_err err = nm_buf_adds(out, mark);
+    if (err == NM_OK)
+        err = add_escaped(syntax, out, s, len);
+    if (err == NM_OK)
+        err = nm_buf_adds(out, mark);
+    return err == NM_OK && *mark != '\0' ? nm_buf_addc(out, ' ') : err;
 }
 
-/* What free text is made of.  Where a stretch is at its bound, only a link word or the entity can follow: forced
- * after a bare noun, a small model writes "the disease aspirin"; after "of" or "with" it fits.  Letters come in the
- * model's own tokens; the bounds only stop run-aways. */
-static enum nm_err add_words(struct nm_buf *out)
+/* first: the sentence begins with it, with a capital where it can. */
+static enum nm_err add_term(enum nm_syntax syntax, struct nm_buf *out, const struct nm_grammar_term *term, bool first)
 {
-    return nm_buf_adds(out,
-                       "cap ::= [A-Z] [a-z]{0,17}\n"
-                       "word ::= [A-Za-z] [a-z]{0,17} | [1-9] [0-9]{0,3} (\".\" [0-9]{1,2})? \"%\"?\n"
-                       "sep ::= \" \" | \", \" | \"-\"\n"
-                       "link ::= \"of\" | \"with\" | \"by\" | \"in\" | \"for\" | \"and\" | \"from\" | \"the\" | "
-                       "\"or\" | \"after\" | \"during\" | \"between\" | \"including\" | "
-                       "\"against\" | \"on\" | \"is\" | \"was\" | \"causes\" | \"caused\" | \"using\" | \"had\" | "
-                       "\"reduced\" | \"treated\" | \"severe\" | \"acute\" | \"chronic\" | \"oral\" | \"than\" | "
-                       "\"developed\" | \"both\" | \"without\"\n");
+    size_t len = strlen(term->text);
+    bool small =
+        first && len > 3 && term->text[0] >= 'a' && term->text[0] <= 'z'; /* not capitals alone: case is free */
+    char capital = (char)(term->text[0] - 32);
+    enum nm_err err = term->type != NULL ? add_literal(syntax, out, "[[", 2) : NM_OK;
+    if (err == NM_OK && small)
+        err = add_literal(syntax, out, &capital, 1);
+    if (err == NM_OK)
+        err = add_literal(syntax, out, term->text + small, len - small);
+    if (err != NM_OK || term->type == NULL)
+        return err;
+    err = add_literal(syntax, out, "|", 1);
+    if (err == NM_OK)
+        err = add_literal(syntax, out, term->type, strlen(term->type));
+    return err == NM_OK ? add_literal(syntax, out, "]]", 2) : err;
+}
+
+/* Append a form: C a capitalised word, W a word, S what stands between words, L a link word, _ a space, ! the full
+ * stop at the end; brackets, bars and counts as in both syntaxes. */
+static enum nm_err add_form(enum nm_syntax syntax, struct nm_buf *out, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static enum nm_err add_form(enum nm_syntax syntax, struct nm_buf *out, const char *fmt, ...)
+{
+    char form[256];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(form, sizeof form, fmt, args);
+    va_end(args);
+    enum nm_err err = NM_OK;
+    for (const char *c = form; *c != '\0' && err == NM_OK; c++) {
+        bool gbnf = syntax == NM_SYNTAX_GBNF;
+        if (*c == 'C')
+            err = nm_buf_adds(out, gbnf ? "cap " : "(" CAP ")");
+        else if (*c == 'W')
+            err = gbnf ? nm_buf_adds(out, "word ") : nm_buf_addf(out, "(" WORD ")");
+        else if (*c == 'S')
+            err = nm_buf_adds(out, gbnf ? "sep " : "( |, |-)");
+        else if (*c == '_')
+            err = nm_buf_adds(out, gbnf ? "\" \" " : " ");
+        else if (*c == '!')
+            err = nm_buf_adds(out, gbnf ? "\".\" " : "\\.");
+        else if (*c == 'L' && gbnf)
+            err = nm_buf_adds(out, "link ");
+        else if (*c == 'L')
+            for (size_t i = 0; i < sizeof links / sizeof *links && err == NM_OK; i++)
+                err = nm_buf_addf(out, "%s%s%s", i == 0 ? "(" : "|", links[i],
+                                  i + 1 == sizeof links / sizeof *links ? ")" : "");
+        else
+            err = nm_buf_addc(out, *c);
+    }
+    return err;
+}
+
+/* The rules that the forms of a grammar name. */
+static enum nm_err add_rules(struct nm_buf *out)
+{
+    enum nm_err err = nm_buf_adds(out, "\ncap ::= [A-Z] [a-z]{0,17}\n"
+                                       "word ::= [A-Za-z] [a-z]{0,17} | [1-9] [0-9]{0,3} (\".\" [0-9]{1,2})? \"%\"?\n"
+                                       "sep ::= \" \" | \", \" | \"-\"\n"
+                                       "link ::= ");
+    for (size_t i = 0; i < sizeof links / sizeof *links && err == NM_OK; i++)
+        err = nm_buf_addf(out, "%s\"%s\"", i == 0 ? "" : " | ", links[i]);
+    return err == NM_OK ? nm_buf_addc(out, '\n') : err;
 }
 
 /* Words of one stretch of free text between entities. */
-static size_t stretch_words(const char *const *entities, size_t count, size_t max_words)
+static size_t stretch_words(const struct nm_grammar_term *terms, size_t count, size_t max_words)
 {
     size_t most = max_words > 0 ? max_words : 40, taken = count + 1; /* links, the first word */
     for (size_t i = 0; i < count; i++)
-        taken += count_words(entities[i]);
+        taken += count_words(terms[i].text);
     size_t each = most > taken ? 2 * (most - taken) / (2 * count + 3) : 0; /* the last one is half as long again */
     return each < 3 ? 3 : each;
 }
 
-enum nm_err nm_grammar_sentence(const char *const *entities, size_t count, size_t min_words, size_t max_words,
-                                struct nm_buf *out)
+static enum nm_err add_sentence(enum nm_syntax syntax, const struct nm_grammar_term *terms, size_t count,
+                                size_t stretch, struct nm_buf *out)
 {
-    enum nm_err err;
-    if (count == 0) {
-        size_t least = min_words > 1 ? min_words - 1 : 1, most = max_words > least + 1 ? max_words - 1 : 40;
-        err = nm_buf_addf(out, "root ::= cap (sep word){%zu,%zu} \".\"\n", least, most);
-        return err == NM_OK ? add_words(out) : err;
-    }
-    size_t stretch = stretch_words(entities, count, max_words);
-    err = nm_buf_addf(out, "root ::= (first | cap (sep word){0,%zu} (\" \" link)? \" \" e0)", stretch);
-    for (size_t i = 1; i < count && err == NM_OK; i++)
-        err = nm_buf_addf(out, " (sep word){0,%zu} (\" \" link)? \" \" e%zu", stretch, i);
+    enum nm_err err = nm_buf_addc(out, '(');
     if (err == NM_OK)
-        err = nm_buf_addf(out, " (sep word){%d,%zu} \".\"\nfirst ::= ", count == 1 ? 3 : 0, stretch + stretch / 2);
+        err = add_term(syntax, out, &terms[0], true);
     if (err == NM_OK)
-        err = add_first(out, entities[0]);
-    for (size_t i = 0; i < count && err == NM_OK; i++) {
-        err = nm_buf_addf(out, "\ne%zu ::= ", i);
+        err = add_form(syntax, out, "|C(SW){0,%zu}(_L)?_", stretch);
+    if (err == NM_OK)
+        err = add_term(syntax, out, &terms[0], false);
+    if (err == NM_OK)
+        err = nm_buf_addc(out, ')');
+    for (size_t i = 1; i < count && err == NM_OK; i++) {
+        err = add_form(syntax, out, "(SW){0,%zu}(_L)?_", stretch);
         if (err == NM_OK)
-            err = add_literal(out, entities[i]);
+            err = add_term(syntax, out, &terms[i], false);
     }
-    if (err == NM_OK)
-        err = nm_buf_adds(out, "\n");
-    return err == NM_OK ? add_words(out) : err;
+    return err == NM_OK ? add_form(syntax, out, "(SW){%d,%zu}!", count == 1 ? 3 : 0, stretch + stretch / 2) : err;
 }
 
-enum nm_err nm_grammar_word(const char *word, struct nm_buf *out)
+enum nm_err nm_grammar_sentence(enum nm_syntax syntax, const struct nm_grammar_term *terms, size_t count,
+                                size_t min_words, size_t max_words, struct nm_buf *out)
 {
-    enum nm_err err = nm_buf_adds(out, "root ::= ");
+    size_t least = min_words > 1 ? min_words - 1 : 1, most = max_words > least + 1 ? max_words - 1 : 40;
+    enum nm_err err = syntax == NM_SYNTAX_GBNF ? nm_buf_adds(out, "root ::= ") : NM_OK;
+    if (err == NM_OK && count == 0)
+        err = add_form(syntax, out, "C(SW){%zu,%zu}!", least, most);
+    else if (err == NM_OK)
+        err = add_sentence(syntax, terms, count, stretch_words(terms, count, max_words), out);
+    return err == NM_OK && syntax == NM_SYNTAX_GBNF ? add_rules(out) : err;
+}
+
+enum nm_err nm_grammar_word(enum nm_syntax syntax, const char *word, struct nm_buf *out)
+{
+    enum nm_err err = syntax == NM_SYNTAX_GBNF ? nm_buf_adds(out, "root ::= ") : NM_OK;
     if (err == NM_OK)
-        err = add_literal(out, word);
-    return err == NM_OK ? nm_buf_adds(out, "\n") : err;
+        err = add_literal(syntax, out, word, strlen(word));
+    return err == NM_OK && syntax == NM_SYNTAX_GBNF ? nm_buf_adds(out, "\n") : err;
 }

@@ -6,11 +6,8 @@
 
 #include "common/log.h"
 #include "schemas/messages.h"
-#include "workers/generator/grammar.h"
 
 enum { CONNECT_MS = 10000, FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000, LOADING_MS = 1000, QUOTA_MS = 60000 };
-
-static const char canary_word[] = "zyzzyva";
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -27,7 +24,9 @@ static enum nm_err init_endpoint(struct nm_endpoint *endpoint, const struct nm_p
     nm_buf_init(&url, 8192);
     *endpoint = (struct nm_endpoint){.config = config,
                                      .canary = wants_canary(project, config) ? NM_CANARY_DUE : NM_CANARY_DONE,
-                                     .grammar = config->constraint == NM_CONSTRAINT_GRAMMAR};
+                                     .trying = NM_CONSTRAINT_GRAMMAR,
+                                     .honours = config->constraint != NM_CONSTRAINT_AUTO ? config->constraint
+                                                                                         : NM_CONSTRAINT_NONE};
     (void)snprintf(key, sizeof key, "endpoint %s: url", config->name);
     if (strlen(config->name) > NM_NAME_MAX)
         return nm_fail(diag, NM_EINVAL, "an endpoint has a name of more than %d bytes: give it a short name",
@@ -181,41 +180,4 @@ int64_t nm_pool_failure(struct nm_pool *pool, struct nm_endpoint *e, const struc
     if (e->failures == 1 || (e->failures & (e->failures - 1)) == 0)
         nm_warn("%s (failure %u in a row, trying again in %.1f s)", fault->detail, e->failures, (double)pause / 1000);
     return pause;
-}
-
-/* ---- the canary ------------------------------------------------------------------------------ */
-
-enum nm_err nm_pool_canary_body(const struct nm_endpoint *endpoint, struct nm_buf *out)
-{
-    struct nm_buf grammar;
-    nm_buf_init(&grammar, 256);
-    enum nm_err err = nm_grammar_word(canary_word, &grammar);
-    static const struct nm_prompt_message hello = {NM_PROMPT_USER, "Say hello."};
-    struct nm_chat_request request = {.model = endpoint->config->model,
-                                      .messages = &hello,
-                                      .n_messages = 1,
-                                      .temperature = 0,
-                                      .top_p = 1,
-                                      .max_tokens = 16,
-                                      .grammar = nm_buf_str(&grammar)};
-    if (err == NM_OK)
-        err = nm_chat_write(&request, out);
-    nm_buf_clean_up(&grammar);
-    return err;
-}
-
-enum nm_err nm_pool_canary_read(struct nm_endpoint *endpoint, const char *body, size_t len, struct nm_diag *diag)
-{
-    struct nm_arena arena;
-    struct nm_chat_reply reply;
-    nm_arena_init(&arena, 0);
-    enum nm_err err = nm_chat_read(body, len, &arena, &reply, diag);
-    if (err == NM_OK) {
-        endpoint->canary = NM_CANARY_DONE;
-        endpoint->grammar = reply.content != NULL && strstr(reply.content, canary_word) != NULL;
-        nm_info("endpoint %s %s grammars", nm_llm_target_shown(endpoint->target),
-                endpoint->grammar ? "honours" : "does not honour");
-    }
-    nm_arena_clean_up(&arena);
-    return err;
 }

@@ -21,7 +21,7 @@ struct nm_endpoint {
     struct nm_llm_target *target;
     size_t in_flight;
     enum nm_canary canary;
-    bool grammar; /* it honours the "grammar" field */
+    enum nm_constraint trying, honours; /* the kind that the next canary is for; the kind found, or NONE */
     bool stopped;
     unsigned failures; /* in a row */
     uint64_t successes;
@@ -62,10 +62,5 @@ size_t nm_pool_capacity(const struct nm_pool *pool);
 /* nm_pool_dead - why nothing can be generated: every endpoint is stopped, or has failed without a success for
  * give_up_ms (0: never).  NULL: there is hope. */
 const char *nm_pool_dead(const struct nm_pool *pool, int64_t give_up_ms, int64_t now_ms);
-
-/* The canary: a grammar that permits one odd word finds out whether the endpoint honours grammars.
- * nm_pool_canary_body - append its request.  nm_pool_canary_read - take the answer (any body of status 200). */
-enum nm_err nm_pool_canary_body(const struct nm_endpoint *endpoint, struct nm_buf *out);
-enum nm_err nm_pool_canary_read(struct nm_endpoint *endpoint, const char *body, size_t len, struct nm_diag *diag);
 
 #endif

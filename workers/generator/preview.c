@@ -139,15 +139,17 @@ static void print_head(const struct preview *p, const struct sample *s)
 static void print_verdict(const struct preview *p, const struct sample *s, const struct nm_chat_reply *reply,
                           const struct nm_verdict *verdict, int64_t latency_us)
 {
+    bool free = s->call.constraint == NM_CONSTRAINT_NONE;
     print_head(p, s);
     fputs("  ", stdout);
     if (verdict->text_len > 0)
         print_text(p, &s->task, verdict);
     else
         puts("(no text)");
-    printf("  %s%s%s%s: %.1f s, %llu tokens%s\n", verdict->accepted ? "accepted" : "rejected, ",
+    printf("  %s%s%s%s: %.1f s, %llu tokens%s%s\n", verdict->accepted ? "accepted" : "rejected, ",
            verdict->accepted ? "" : nm_rule_name(verdict->rule), verdict->accepted ? "" : ": ", verdict->detail,
-           (double)latency_us / 1e6, (unsigned long long)reply->tokens_out, s->call.constrained ? ", grammar" : "");
+           (double)latency_us / 1e6, (unsigned long long)reply->tokens_out, free ? "" : ", ",
+           free ? "" : nm_constraint_name(s->call.constraint));
     (void)fflush(stdout);
 }
 
@@ -185,7 +187,7 @@ static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_ll
     nm_arena_init(&arena, 0);
     enum nm_err err = nm_chat_read(outcome->body, outcome->body_len, &arena, &reply, why);
     if (err == NM_OK)
-        err = nm_recipe_judge(p->recipe, &s->task, &reply, &arena, &verdict);
+        err = nm_recipe_judge(p->recipe, &s->task, &reply, s->call.constraint, &arena, &verdict);
     if (err == NM_OK) {
         nm_pool_success(&p->pool, s->endpoint);
         if (verdict.accepted || p->options->verbose || s->task.attempt >= p->project->generation.attempts)
@@ -207,11 +209,12 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
     bool answered =
         nm_chat_judge(outcome, nm_llm_target_shown(e->target), e->config->model, e->config->api_key_env, &fault);
     if (s->canary) {
-        e->canary = NM_CANARY_DONE;
-        if (answered && nm_pool_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK)
+        if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK)
             return;
-        if (outcome->status == 400 || outcome->status == 422)
+        if (outcome->status == 400 || outcome->status == 422) {
+            nm_canary_refused(e);
             return;
+        }
         e->canary = NM_CANARY_DUE;
     } else if (answered && judge(p, s, outcome, &why) == NM_OK) {
         return;
@@ -224,12 +227,11 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
 
 static enum nm_err start(struct preview *p, struct sample *s, struct nm_endpoint *e)
 {
-    enum nm_constrain when = p->project->generation.constrain;
-    bool constrained = e->grammar && (when == NM_CONSTRAIN_ALWAYS || (when == NM_CONSTRAIN_LAST && s->task.last_try));
+    enum nm_constraint constraint = nm_constraint_due(p->project, e, s->task.last_try);
     nm_buf_reset(&p->body);
     enum nm_err err = s->canary
-                          ? nm_pool_canary_body(e, &p->body)
-                          : nm_recipe_ask(p->recipe, &s->task, e->config, constrained, &p->arena, &s->call, &p->body);
+                          ? nm_canary_body(e, &p->body)
+                          : nm_recipe_ask(p->recipe, &s->task, e->config, constraint, &p->arena, &s->call, &p->body);
     if (err == NM_OK)
         err = nm_llm_start(p->llm, e->target, p->body.data, p->body.len, s);
     if (err != NM_OK)

@@ -58,7 +58,7 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
         p->chat[i] = true; /* this server has no list: a call finds out */
         return;
     }
-    if (answered && p->chat[i] && nm_pool_canary_read(e, outcome->body, outcome->body_len, &why) != NM_OK) {
+    if (answered && p->chat[i] && nm_canary_read(e, outcome->body, outcome->body_len, &why) != NM_OK) {
         nm_chat_garbage(nm_llm_target_shown(e->target), why.text, &fault);
         answered = false;
     }
@@ -79,7 +79,7 @@ static enum nm_err ask(struct probe *p, int64_t now)
             continue;
         nm_buf_reset(&p->body);
         if (p->chat[i])
-            err = nm_pool_canary_body(e, &p->body);
+            err = nm_canary_body(e, &p->body);
         if (err == NM_OK)
             err = nm_llm_start(p->llm, e->target, p->chat[i] ? p->body.data : NULL, p->body.len, e);
         p->asked[i] = err == NM_OK;

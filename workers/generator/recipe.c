@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/hash.h"
-#include "workers/generator/grammar.h"
+#include "workers/generator/constraint.h"
 
 /* A text may have one sentence more than was asked for: two good ones are as good for training. */
 enum { MAX_SENTENCES = 2 };
@@ -83,20 +83,30 @@ static enum nm_err texts_of(const struct nm_msg_task *task, struct nm_arena *are
     return NM_OK;
 }
 
-enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                          const struct nm_project_endpoint *endpoint, bool constrained, struct nm_arena *arena,
-                          struct nm_recipe_call *call, struct nm_buf *body)
+static enum nm_err form_of(const struct nm_msg_task *task, enum nm_constraint constraint, struct nm_arena *arena,
+                           struct nm_buf *form)
 {
-    struct nm_buf grammar;
-    const char *const *texts;
-    nm_buf_init(&grammar, 1U << 20);
+    struct nm_grammar_term *terms = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *terms);
+    if (terms == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < task->n_entities; i++)
+        terms[i] = (struct nm_grammar_term){.text = task->entities[i].text.ptr};
+    return nm_constraint_form(constraint, terms, task->n_entities, task->min_words, task->max_words, form);
+}
+
+enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                          const struct nm_project_endpoint *endpoint, enum nm_constraint constraint,
+                          struct nm_arena *arena, struct nm_recipe_call *call, struct nm_buf *body)
+{
+    struct nm_buf form;
+    nm_buf_init(&form, 1U << 20);
     enum nm_err err = render(recipe, task, true, arena, &call->prompt);
     if (err == NM_OK)
-        err = texts_of(task, arena, &texts);
-    if (err == NM_OK && constrained)
-        err = nm_grammar_sentence(texts, task->n_entities, task->min_words, task->max_words, &grammar);
+        err = form_of(task, constraint, arena, &form);
+    call->constraint = err == NM_OK ? constraint : NM_CONSTRAINT_NONE;
+    if (err == NM_EINVAL) /* free, then */
+        err = NM_OK;
     if (err == NM_OK) {
-        call->constrained = constrained;
         call->seed = nm_mix64(task->seed + task->attempt) & 0x7fffffff;
         struct nm_chat_request request = {.model = endpoint->model,
                                           .messages = call->prompt.messages,
@@ -105,26 +115,28 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
                                           .top_p = endpoint->top_p,
                                           .max_tokens = endpoint->max_tokens,
                                           .seed = call->seed,
-                                          .grammar = constrained ? nm_buf_str(&grammar) : NULL};
+                                          .constraint = call->constraint,
+                                          .form = nm_buf_str(&form)};
         err = nm_chat_write(&request, body);
     }
-    nm_buf_clean_up(&grammar);
+    nm_buf_clean_up(&form);
     return err;
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
 enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                            const struct nm_chat_reply *reply, struct nm_arena *arena, struct nm_verdict *verdict)
+                            const struct nm_chat_reply *reply, enum nm_constraint constraint, struct nm_arena *arena,
+                            struct nm_verdict *verdict)
 {
+    const char *raw = reply->content != NULL ? reply->content : "";
+    size_t raw_len = reply->content != NULL ? reply->content_len : 0;
     struct nm_prompt_text prompt; /* without the corrective part: that quotes what a good retry keeps */
     const struct nm_range *words = &recipe->project->generation.words;
     struct nm_validate_input in = {.count = task->n_entities,
                                    .min_words = words->min,
                                    .max_words = words->max,
                                    .max_sentences = MAX_SENTENCES,
-                                   .raw = reply->content != NULL ? reply->content : "",
-                                   .raw_len = reply->content != NULL ? reply->content_len : 0,
                                    .finish_reason = reply->finish_reason};
     enum nm_err err = render(recipe, task, false, arena, &prompt);
     if (err == NM_OK)
@@ -134,6 +146,13 @@ enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_
     for (size_t i = 0; err == NM_OK && i < prompt.n; i++)
         err = nm_buf_addf(&all, "%s\n\n", prompt.messages[i].text);
     if (err == NM_OK) {
+        err = nm_constraint_unwrap(constraint, &raw, &raw_len, arena);
+        in.malformed = err == NM_EFORMAT;
+        err = err == NM_EFORMAT ? NM_OK : err;
+    }
+    if (err == NM_OK) {
+        in.raw = raw;
+        in.raw_len = raw_len;
         in.prompt = nm_buf_str(&all);
         err = nm_validate(&in, arena, verdict);
     }
@@ -157,7 +176,7 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
     enum nm_err err = nm_chat_read(response->body.ptr, response->body.len, arena, &reply, diag);
     if (err != NM_OK)
         return err;
-    err = nm_recipe_judge(recipe, task, &reply, arena, &verdict);
+    err = nm_recipe_judge(recipe, task, &reply, nm_constraint_named(response->constraint.ptr), arena, &verdict);
     if (err != NM_OK)
         return nm_fail(diag, err == NM_EFORMAT ? NM_EINVAL : err, "task %llu: cannot be validated: %s",
                        (unsigned long long)task->task, nm_err_name(err));

@@ -20,18 +20,19 @@ void nm_recipe_destroy(struct nm_recipe **recipe);
 struct nm_recipe_call {
     struct nm_prompt_text prompt;
     uint64_t seed;
-    bool constrained; /* with a grammar */
+    enum nm_constraint constraint; /* that was sent: NONE where the endpoint honours none, or it can't spell a term */
 };
 
 /* nm_recipe_ask - append the request body for this task; the rest of what is to be remembered goes to *call.
  * NM_ENOMEM, NM_ELIMIT, NM_EFORMAT. */
 enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                          const struct nm_project_endpoint *endpoint, bool constrained, struct nm_arena *arena,
-                          struct nm_recipe_call *call, struct nm_buf *body);
+                          const struct nm_project_endpoint *endpoint, enum nm_constraint constraint,
+                          struct nm_arena *arena, struct nm_recipe_call *call, struct nm_buf *body);
 
-/* nm_recipe_judge - the verdict on a reply to this task.  Errors as nm_validate. */
+/* nm_recipe_judge - the verdict on a reply to this task, asked for with this constraint.  Errors as nm_validate. */
 enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                            const struct nm_chat_reply *reply, struct nm_arena *arena, struct nm_verdict *verdict);
+                            const struct nm_chat_reply *reply, enum nm_constraint constraint, struct nm_arena *arena,
+                            struct nm_verdict *verdict);
 
 /* nm_recipe_answer - fill in what the raw answer in response->body says: accepted, text, rule, detail, model, tokens.
  * A status other than 200 is a rejection by the rule "request_refused".  Everything added lives in arena. NM_EFORMAT:

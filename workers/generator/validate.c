@@ -14,6 +14,7 @@ const char *nm_rule_name(enum nm_rule rule)
         [NM_RULE_NONE] = "none",
         [NM_RULE_UTF8] = "utf8",
         [NM_RULE_FINISH] = "finish_reason",
+        [NM_RULE_JSON] = "json_form",
         [NM_RULE_CONTROL] = "control_character",
         [NM_RULE_EMPTY] = "empty",
         [NM_RULE_CODE_FENCE] = "code_fence",
@@ -323,6 +324,8 @@ static bool check_raw(const struct nm_validate_input *in, struct nm_verdict *out
         return fail_bytes(out, NM_RULE_FINISH, 0, 0, "it was cut off because it was too long: write a shorter one");
     if (in->finish_reason != NULL && strcmp(in->finish_reason, "content_filter") == 0)
         return fail_bytes(out, NM_RULE_FINISH, 0, 0, "it was stopped by a content filter: keep to clinical facts");
+    if (in->malformed)
+        return fail_bytes(out, NM_RULE_JSON, 0, 0, "it is not the JSON object that was asked for");
     return true;
 }
 

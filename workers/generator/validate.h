@@ -18,6 +18,7 @@ enum nm_rule {
     NM_RULE_NONE = 0,        /* accepted */
     NM_RULE_UTF8,            /* not UTF-8 */
     NM_RULE_FINISH,          /* stopped by the token limit or a content filter */
+    NM_RULE_JSON,            /* not the JSON object that a constraint asked for */
     NM_RULE_CONTROL,         /* control characters */
     NM_RULE_EMPTY,           /* nothing there */
     NM_RULE_CODE_FENCE,      /* ``` */
@@ -52,6 +53,7 @@ struct nm_validate_input {
     const char *prompt;          /* what must not be echoed: without the corrective part; or NULL */
     const char *raw;             /* the model's output */
     size_t raw_len;
+    bool malformed;            /* it was to be a JSON object around the sentence, and is none */
     const char *finish_reason; /* as the endpoint said it; or NULL */
 };
 
