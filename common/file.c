@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +52,36 @@ enum nm_err nm_file_read(const char *path, struct nm_buf *buf, struct nm_diag *d
 out:
     close(fd);
     return err;
+}
+
+enum nm_err nm_file_map(const char *path, struct nm_file_map *map, struct nm_diag *diag)
+{
+    struct stat info;
+    enum nm_err err = NM_OK;
+    *map = (struct nm_file_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(diag, "read", path, errno);
+    if (fstat(fd, &info) != 0)
+        err = fail_errno(diag, "read", path, errno);
+    else if (!S_ISREG(info.st_mode))
+        err = nm_fail(diag, NM_EINVAL, "cannot read %s: not a regular file", path);
+    else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            err = fail_errno(diag, "map", path, errno);
+        else
+            *map = (struct nm_file_map){data, (size_t)info.st_size};
+    }
+    close(fd);
+    return err;
+}
+
+void nm_file_unmap(struct nm_file_map *map)
+{
+    if (map->data != NULL)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct nm_file_map){0};
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -161,4 +193,11 @@ enum nm_err nm_file_join(const char *dir, const char *name, char *out, size_t si
 {
     int n = name[0] == '/' ? snprintf(out, size, "%s", name) : snprintf(out, size, "%s/%s", dir, name);
     return n < 0 || (size_t)n >= size ? NM_ELIMIT : NM_OK;
+}
+
+enum nm_err nm_file_path(const char *dir, const char *name, char path[NM_FILE_PATH], struct nm_diag *diag)
+{
+    if (nm_file_join(dir, name, path, NM_FILE_PATH) == NM_OK)
+        return NM_OK;
+    return nm_fail(diag, NM_ELIMIT, "%s/%s: the path is too long", dir, name);
 }

@@ -13,6 +13,15 @@
  */
 enum nm_err nm_file_read(const char *path, struct nm_buf *buf, struct nm_diag *diag);
 
+/* nm_file_map - the file's bytes, read-only, until nm_file_unmap.  NM_ENOENT, NM_EAUTH, NM_EIO; NM_EINVAL: not a
+ * regular file.  An empty file maps to no bytes.  diag names the path. */
+struct nm_file_map {
+    const unsigned char *data;
+    size_t size;
+};
+enum nm_err nm_file_map(const char *path, struct nm_file_map *map, struct nm_diag *diag);
+void nm_file_unmap(struct nm_file_map *map);
+
 /* nm_file_write_atomic - the file holds either its old content or all of the new one, whatever is killed:
  * written beside it, fsync'd, renamed, directory fsync'd.  NM_EFULL, NM_EAUTH, NM_EIO; diag names the path.
  */
@@ -39,5 +48,9 @@ enum nm_err nm_file_dirname(const char *path, char *out, size_t size);
 
 /* nm_file_join - "dir/name", or name alone where it is absolute.  NM_ELIMIT. */
 enum nm_err nm_file_join(const char *dir, const char *name, char *out, size_t size);
+
+/* nm_file_path - the same into a buffer of the usual size, with the message.  NM_ELIMIT: too long. */
+enum { NM_FILE_PATH = 4096 };
+enum nm_err nm_file_path(const char *dir, const char *name, char path[NM_FILE_PATH], struct nm_diag *diag);
 
 #endif

@@ -72,7 +72,7 @@ static void round_trip(void **state)
     assert_string_equal(nm_safetensors_meta(st, "nermill.steps"), "12");
     assert_string_equal(nm_safetensors_meta(st, "format"), "pt");
     assert_null(nm_safetensors_meta(st, "other"));
-    const struct nm_safetensor *t = nm_safetensors_find(st, "layer.weight");
+    const struct nm_stored_tensor *t = nm_safetensors_find(st, "layer.weight");
     assert_non_null(t);
     assert_true(t->rank == 2 && t->shape[0] == 2 && t->shape[1] == 3 && t->n_elems == 6);
     assert_int_equal(nm_safetensors_read(st, "layer.weight", 2, (size_t[]){2, 3}, out, &diag), NM_OK);

@@ -36,10 +36,10 @@ struct nm_bert_options {
 
 struct nm_bert;
 
-/* nm_bert_load - config.json and model.safetensors of a Hugging Face directory, names with or without
+/* nm_bert_load - config.json and weights (see weights.h) of a Hugging Face directory, names with or without
  * "bert.". A classifier in the file is taken if its labels are the wanted ones, otherwise drawn from N(0,
  * 0.02) by seed; pooler, position_ids and other heads are ignored.  *bert is set on NM_OK only. Errors: those
- * of nm_model_config_read and nm_safetensors_read; NM_ENOMEM.
+ * of nm_model_config_read, nm_weights_open and nm_weights_read; NM_ENOMEM.
  */
 enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm_bert_options *options,
                          struct nm_diag *diag);

@@ -6,6 +6,7 @@
 #include "common/file.h"
 #include "workers/trainer/bert_impl.h"
 #include "workers/trainer/safetensors.h"
+#include "workers/trainer/weights.h"
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
@@ -21,25 +22,25 @@ static void old_name(char *out, size_t size, const char *name)
 }
 
 /* The file's name of our tensor: ours, or without "bert.", or with LayerNorm's old names. */
-static const char *name_in_file(const struct nm_safetensors *st, const char *name, bool prefixed, char *out,
+static const char *name_in_file(const struct nm_weights *weights, const char *name, bool prefixed, char *out,
                                 size_t size)
 {
     const char *plain = !prefixed && strncmp(name, "bert.", 5) == 0 ? name + 5 : name;
-    if (nm_safetensors_find(st, plain) == NULL) {
+    if (!nm_weights_has(weights, plain)) {
         old_name(out, size, plain);
-        if (nm_safetensors_find(st, out) != NULL)
+        if (nm_weights_has(weights, out))
             return out;
     }
     return plain;
 }
 
-static enum nm_err read_param(struct nm_bert *b, const struct nm_param *p, const struct nm_safetensors *st,
+static enum nm_err read_param(struct nm_bert *b, const struct nm_param *p, const struct nm_weights *weights,
                               bool prefixed, struct nm_diag *diag)
 {
     char other[128];
     const size_t shape[2] = {p->rows, p->cols};
-    const char *name = name_in_file(st, p->name, prefixed, other, sizeof other);
-    return nm_safetensors_read(st, name, p->rank, shape, b->params.data + p->offset, diag);
+    const char *name = name_in_file(weights, p->name, prefixed, other, sizeof other);
+    return nm_weights_read(weights, name, p->rank, shape, b->params.data + p->offset, diag);
 }
 
 static bool same_labels(const struct nm_model_config *a, const struct nm_model_config *b)
@@ -51,53 +52,39 @@ static bool same_labels(const struct nm_model_config *a, const struct nm_model_c
 }
 
 static enum nm_err load_weights(struct nm_bert *b, const struct nm_model_config *from,
-                                const struct nm_safetensors *st, uint64_t seed, struct nm_diag *diag)
+                                const struct nm_weights *weights, uint64_t seed, struct nm_diag *diag)
 {
-    const bool prefixed = nm_safetensors_find(st, "bert.embeddings.word_embeddings.weight") != NULL;
+    const bool prefixed = nm_weights_has(weights, "bert.embeddings.word_embeddings.weight");
     const size_t head = b->params.n - 2; /* classifier.weight, classifier.bias stand last */
     enum nm_err err = NM_OK;
     for (size_t i = 0; err == NM_OK && i < head; i++)
-        err = read_param(b, &b->params.at[i], st, prefixed, diag);
+        err = read_param(b, &b->params.at[i], weights, prefixed, diag);
     if (err != NM_OK)
         return err;
-    b->head_loaded = same_labels(&b->cfg, from) && nm_safetensors_find(st, "classifier.weight") != NULL;
+    b->head_loaded = same_labels(&b->cfg, from) && nm_weights_has(weights, "classifier.weight");
     if (!b->head_loaded) {
         nm_bert_init_param(b, head, seed);
         return NM_OK;
     }
-    err = read_param(b, &b->params.at[head], st, prefixed, diag);
-    return err != NM_OK ? err : read_param(b, &b->params.at[head + 1], st, prefixed, diag);
-}
-
-static enum nm_err open_weights(const char *dir, struct nm_safetensors **st, struct nm_diag *diag)
-{
-    char path[4096], other[4096];
-    if (nm_file_join(dir, "model.safetensors", path, sizeof path) != NM_OK ||
-        nm_file_join(dir, "pytorch_model.bin", other, sizeof other) != NM_OK)
-        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", dir);
-    if (!nm_file_exists(path) && nm_file_exists(other))
-        return nm_fail(diag, NM_ENOENT,
-                       "%s is not there and %s is not read: save the model again with transformers, which writes "
-                       "safetensors",
-                       path, other);
-    return nm_safetensors_open(st, path, diag);
+    err = read_param(b, &b->params.at[head], weights, prefixed, diag);
+    return err != NM_OK ? err : read_param(b, &b->params.at[head + 1], weights, prefixed, diag);
 }
 
 enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm_bert_options *options,
                          struct nm_diag *diag)
 {
     struct nm_model_config cfg;
-    struct nm_safetensors *st = NULL;
+    struct nm_weights *weights = NULL;
     struct nm_bert *b = NULL;
     enum nm_err err = nm_model_config_read(dir, &cfg, diag);
     if (err != NM_OK)
         return err;
-    err = open_weights(dir, &st, diag);
+    err = nm_weights_open(&weights, dir, diag);
     if (err == NM_OK)
         err = nm_bert_new(&b, &cfg, options, diag);
     if (err == NM_OK)
-        err = load_weights(b, &cfg, st, options->seed, diag);
-    nm_safetensors_close(&st);
+        err = load_weights(b, &cfg, weights, options->seed, diag);
+    nm_weights_close(&weights);
     nm_model_config_clean_up(&cfg);
     if (err != NM_OK)
         nm_bert_destroy(&b);

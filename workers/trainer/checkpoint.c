@@ -12,19 +12,12 @@
 #include "common/buf.h"
 #include "common/file.h"
 
-enum { PATH_SIZE = 4096, JSON_MAX = 1 << 20, VERSION = 1 };
+enum { JSON_MAX = 1 << 20, VERSION = 1 };
 
 #define PREFIX "checkpoint-"
 #define INDEX "checkpoint.json"
 
 static const char *const files[] = {"model.safetensors", "config.json", "optimizer.safetensors"};
-
-static enum nm_err join(const char *dir, const char *name, char path[PATH_SIZE], struct nm_diag *diag)
-{
-    if (nm_file_join(dir, name, path, PATH_SIZE) == NM_OK)
-        return NM_OK;
-    return nm_fail(diag, NM_ELIMIT, "%s/%s: the path is too long", dir, name);
-}
 
 static bool begins_with(const char *text, const char *start)
 {
@@ -39,7 +32,7 @@ static void remove_files(const char *dir, const char *const *names, size_t n)
         return;
     for (struct dirent *entry; (entry = readdir(d)) != NULL;)
         for (size_t i = 0; i < n; i++) {
-            char path[PATH_SIZE];
+            char path[NM_FILE_PATH];
             if (begins_with(entry->d_name, names[i]) && nm_file_join(dir, entry->d_name, path, sizeof(path)) == NM_OK)
                 unlink(path);
         }
@@ -53,7 +46,7 @@ static void remove_others(const char *dir, const char *keep)
     if (d == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
-        char sub[PATH_SIZE];
+        char sub[NM_FILE_PATH];
         if (!begins_with(entry->d_name, PREFIX) || (keep != NULL && strcmp(entry->d_name, keep) == 0) ||
             nm_file_join(dir, entry->d_name, sub, sizeof(sub)) != NM_OK)
             continue;
@@ -65,8 +58,8 @@ static void remove_others(const char *dir, const char *keep)
 
 static enum nm_err write_index(const char *dir, const char *name, const struct nm_checkpoint *c, struct nm_diag *diag)
 {
-    char path[PATH_SIZE], recipe[17];
-    enum nm_err err = join(dir, INDEX, path, diag);
+    char path[NM_FILE_PATH], recipe[17];
+    enum nm_err err = nm_file_path(dir, INDEX, path, diag);
     if (err != NM_OK)
         return err;
     snprintf(recipe, sizeof(recipe), "%016" PRIx64, c->recipe);
@@ -88,15 +81,15 @@ static enum nm_err write_index(const char *dir, const char *name, const struct n
 enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *checkpoint, const struct nm_bert *bert,
                                const struct nm_optimizer *optimizer, struct nm_diag *diag)
 {
-    char name[64], sub[PATH_SIZE], path[PATH_SIZE];
+    char name[64], sub[NM_FILE_PATH], path[NM_FILE_PATH];
     snprintf(name, sizeof(name), PREFIX "%zu", checkpoint->step);
-    enum nm_err err = join(dir, name, sub, diag);
+    enum nm_err err = nm_file_path(dir, name, sub, diag);
     if (err == NM_OK)
         err = nm_file_make_dirs(sub, diag);
     if (err == NM_OK)
         err = nm_bert_save(bert, sub, diag);
     if (err == NM_OK)
-        err = join(sub, "optimizer.safetensors", path, diag);
+        err = nm_file_path(sub, "optimizer.safetensors", path, diag);
     if (err == NM_OK)
         err = nm_optimizer_save(optimizer, path, diag);
     if (err == NM_OK)
@@ -130,11 +123,11 @@ static bool read_index(const json_t *root, struct nm_checkpoint *c, const char *
 enum nm_err nm_checkpoint_find(const char *dir, struct nm_checkpoint *checkpoint, char *model_dir, size_t size,
                                struct nm_diag *diag)
 {
-    char path[PATH_SIZE];
+    char path[NM_FILE_PATH];
     struct nm_buf buf;
     const char *name = NULL;
     *checkpoint = (struct nm_checkpoint){0};
-    enum nm_err err = join(dir, INDEX, path, diag);
+    enum nm_err err = nm_file_path(dir, INDEX, path, diag);
     if (err != NM_OK)
         return err;
     if (!nm_file_exists(path))
@@ -153,8 +146,8 @@ enum nm_err nm_checkpoint_find(const char *dir, struct nm_checkpoint *checkpoint
 
 enum nm_err nm_checkpoint_load_optimizer(const char *model_dir, struct nm_optimizer *optimizer, struct nm_diag *diag)
 {
-    char path[PATH_SIZE];
-    enum nm_err err = join(model_dir, "optimizer.safetensors", path, diag);
+    char path[NM_FILE_PATH];
+    enum nm_err err = nm_file_path(model_dir, "optimizer.safetensors", path, diag);
     return err == NM_OK ? nm_optimizer_load(optimizer, path, diag) : err;
 }
 

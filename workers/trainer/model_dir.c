@@ -12,21 +12,15 @@
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "workers/trainer/weights.h"
 
-enum { PATH_SIZE = 4096, FILE_MAX = 256 << 20, CHUNK = 1 << 20 };
+enum { FILE_MAX = 256 << 20, CHUNK = 1 << 20 };
 
 #define CARD "nermill.json"
 
 static const char *const tokenizer_files[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json",
                                               "special_tokens_map.json", "added_tokens.json"};
 enum { N_TOKENIZER_FILES = sizeof(tokenizer_files) / sizeof(tokenizer_files[0]) };
-
-static enum nm_err join(const char *dir, const char *name, char path[PATH_SIZE], struct nm_diag *diag)
-{
-    if (nm_file_join(dir, name, path, PATH_SIZE) == NM_OK)
-        return NM_OK;
-    return nm_fail(diag, NM_ELIMIT, "%s/%s: the path is too long", dir, name);
-}
 
 bool nm_model_dir_same(const char *a, const char *b)
 {
@@ -42,10 +36,10 @@ enum nm_err nm_model_dir_copy_tokenizer(const char *from, const char *to, struct
     nm_buf_init(&buf, FILE_MAX);
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < N_TOKENIZER_FILES && err == NM_OK; i++) {
-        char source[PATH_SIZE], target[PATH_SIZE];
-        err = join(from, tokenizer_files[i], source, diag);
+        char source[NM_FILE_PATH], target[NM_FILE_PATH];
+        err = nm_file_path(from, tokenizer_files[i], source, diag);
         if (err == NM_OK)
-            err = join(to, tokenizer_files[i], target, diag);
+            err = nm_file_path(to, tokenizer_files[i], target, diag);
         if (err != NM_OK || !nm_file_exists(source))
             continue;
         nm_buf_reset(&buf);
@@ -57,36 +51,56 @@ enum nm_err nm_model_dir_copy_tokenizer(const char *from, const char *to, struct
     return err;
 }
 
-static enum nm_err hash_file(struct nm_hash_stream *stream, const char *path, char *chunk, struct nm_diag *diag)
+/* What a digest is made of, file by file. */
+struct hashing {
+    struct nm_hash_stream *stream;
+    char *chunk; /* (CHUNK) */
+};
+
+/* A file's name and content; one that is not there has only a name. */
+static enum nm_err hash_file(void *arg, const char *path, struct nm_diag *diag)
 {
+    const struct hashing *h = arg;
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
     FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return errno == ENOENT ? NM_OK : nm_fail(diag, nm_err_from_errno(errno), "%s: %s", path, strerror(errno));
-    for (size_t n; (n = fread(chunk, 1, CHUNK, file)) > 0;)
-        nm_hash_stream_add(stream, chunk, n);
-    bool failed = ferror(file) != 0;
-    fclose(file);
+    if (file == NULL && errno != ENOENT)
+        return nm_fail(diag, nm_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    for (size_t n; file != NULL && (n = fread(h->chunk, 1, CHUNK, file)) > 0;)
+        nm_hash_stream_add(h->stream, h->chunk, n);
+    bool failed = file != NULL && ferror(file) != 0;
+    if (file != NULL)
+        fclose(file);
+    nm_hash_stream_add(h->stream, name, strlen(name) + 1);
     return failed ? nm_fail(diag, NM_EIO, "%s: reading failed", path) : NM_OK;
+}
+
+static enum nm_err hash_files(struct hashing *h, const char *dir, struct nm_diag *diag)
+{
+    char path[NM_FILE_PATH];
+    enum nm_err err = nm_file_path(dir, "config.json", path, diag);
+    if (err == NM_OK)
+        err = hash_file(h, path, diag);
+    if (err == NM_OK)
+        err = nm_weights_each_file(dir, hash_file, h, diag);
+    for (size_t i = 0; i < N_TOKENIZER_FILES && err == NM_OK; i++) {
+        err = nm_file_path(dir, tokenizer_files[i], path, diag);
+        if (err == NM_OK)
+            err = hash_file(h, path, diag);
+    }
+    return err;
 }
 
 enum nm_err nm_model_dir_digest(const char *dir, uint64_t *digest, struct nm_diag *diag)
 {
-    struct nm_hash_stream *stream = nm_hash_stream_new();
-    char *chunk = malloc(CHUNK), path[PATH_SIZE];
-    enum nm_err err = stream != NULL && chunk != NULL ? NM_OK : NM_ENOMEM;
-    if (err != NM_OK)
-        nm_fail(diag, err, "%s: out of memory", dir);
-    for (size_t i = 0; i < N_TOKENIZER_FILES + 2 && err == NM_OK; i++) {
-        const char *name = i == 0 ? "config.json" : i == 1 ? "model.safetensors" : tokenizer_files[i - 2];
-        err = join(dir, name, path, diag);
-        if (err == NM_OK)
-            err = hash_file(stream, path, chunk, diag);
-        nm_hash_stream_add(stream, name, strlen(name) + 1);
-    }
+    struct hashing h = {.stream = nm_hash_stream_new(), .chunk = malloc(CHUNK)};
+    enum nm_err err =
+        h.stream != NULL && h.chunk != NULL ? NM_OK : nm_fail(diag, NM_ENOMEM, "%s: out of memory", dir);
     if (err == NM_OK)
-        *digest = nm_hash_stream_digest(stream);
-    nm_hash_stream_destroy(&stream);
-    free(chunk);
+        err = hash_files(&h, dir, diag);
+    if (err == NM_OK)
+        *digest = nm_hash_stream_digest(h.stream);
+    nm_hash_stream_destroy(&h.stream);
+    free(h.chunk);
     return err;
 }
 
@@ -131,8 +145,8 @@ enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *t
                                     const struct nm_checkpoint *state, const struct nm_scores *scores,
                                     char *const *types, struct nm_diag *diag)
 {
-    char path[PATH_SIZE], hash[17];
-    enum nm_err err = join(dir, CARD, path, diag);
+    char path[NM_FILE_PATH], hash[17];
+    enum nm_err err = nm_file_path(dir, CARD, path, diag);
     if (err != NM_OK)
         return err;
     snprintf(hash, sizeof(hash), "%016" PRIx64, state->recipe);
@@ -157,7 +171,7 @@ enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *t
 bool nm_model_dir_is_result(const char *dir, uint64_t recipe)
 {
     static const char *const needed[] = {"model.safetensors", "config.json"};
-    char path[PATH_SIZE];
+    char path[NM_FILE_PATH];
     struct nm_buf buf;
     for (size_t i = 0; i < 2; i++)
         if (nm_file_join(dir, needed[i], path, sizeof(path)) != NM_OK || !nm_file_exists(path))

@@ -11,19 +11,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
-
-enum { NM_SAFETENSORS_MAX_RANK = 8 };
-
-/* A tensor of an open file; valid until nm_safetensors_close. */
-struct nm_safetensor {
-    const char *name;
-    const char *dtype; /* as in the file: "F32", "BF16", "I64" ... */
-    size_t rank;
-    size_t shape[NM_SAFETENSORS_MAX_RANK];
-    size_t n_elems;   /* product of shape; 1 for rank 0 */
-    const void *data; /* mapped bytes, little-endian, not necessarily aligned */
-    size_t n_bytes;
-};
+#include "workers/trainer/stored_tensor.h"
 
 struct nm_safetensors; /* an open file, mapped read-only; may be read from many threads */
 
@@ -38,10 +26,10 @@ void nm_safetensors_close(struct nm_safetensors **st);
 
 /* The tensors, sorted by offset. */
 size_t nm_safetensors_count(const struct nm_safetensors *st);
-const struct nm_safetensor *nm_safetensors_at(const struct nm_safetensors *st, size_t i);
+const struct nm_stored_tensor *nm_safetensors_at(const struct nm_safetensors *st, size_t i);
 
 /* nm_safetensors_find - by name; NULL if there is none. */
-const struct nm_safetensor *nm_safetensors_find(const struct nm_safetensors *st, const char *name);
+const struct nm_stored_tensor *nm_safetensors_find(const struct nm_safetensors *st, const char *name);
 
 /* nm_safetensors_meta - a value of "__metadata__"; NULL if there is none.  Lives as long as st. */
 const char *nm_safetensors_meta(const struct nm_safetensors *st, const char *key);
@@ -56,7 +44,7 @@ enum nm_err nm_safetensors_read(const struct nm_safetensors *st, const char *nam
 struct nm_safetensor_view {
     const char *name;
     size_t rank;
-    size_t shape[NM_SAFETENSORS_MAX_RANK];
+    size_t shape[NM_TENSOR_MAX_RANK];
     const float *data;
 };
 struct nm_safetensor_meta {
