@@ -32,8 +32,8 @@ class ProjectSchema(unittest.TestCase):
             self.assertEqual(keys, set(section(self.schema, name)), name)
 
     def test_same_ranges_and_defaults(self):
-        code = (ROOT / "project.c").read_text()
-        found = re.findall(r'(?:uint_in|float_in)\(\s*c, (?:section|"(\w+)"), (?:nth|0), "(\w+)",\s*in->\w+, ([\d.e-]+), ([\d.e-]+),\s*([\d.e* ]+)\)', code)
+        code = "".join((ROOT / name).read_text() for name in ("project.c", "project_generation.c"))
+        found = re.findall(r'nm_value_(?:uint|float)\(\s*c, (?:section|"(\w+)"), (?:nth|0), "(\w+)",\s*in->\w+, ([\d.e-]+), ([\d.e-]+),\s*([\d.e* ]+)\)', code)
         self.assertGreaterEqual(len(found), 12)
         by_key = {}
         for name in SECTIONS.values():
