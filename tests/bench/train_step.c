@@ -1,7 +1,7 @@
 /* Tokens/s of forward + backward + AdamW on random packed batches, and of the forward pass alone; beside them the
  * rate of plain OpenBLAS products of the same shapes, which is the roof.
  *
- * usage: train_step MODEL_DIR|base [steps 20] [sequences 32] [mean length 36] [threads 0]
+ * usage: train_step MODEL_DIR|base [steps 20] [sequences 32] [mean length 36] [threads 0] [fp32|bf16]
  * "base" is BERT-base's shape with random weights.  Last line: one JSON object.
  */
 #include <cblas.h>
@@ -50,10 +50,11 @@ static void fail(const struct nm_diag *diag)
     exit(1);
 }
 
-static struct nm_bert *make_model(const char *from, size_t threads)
+static struct nm_bert *make_model(const char *from, size_t threads, enum nm_precision precision)
 {
     static const char *const labels[] = {"O", "B-Chemical", "I-Chemical", "B-Disease", "I-Disease"};
-    struct nm_bert_options options = {.labels = labels, .n_labels = 5, .seed = 1, .n_threads = threads};
+    struct nm_bert_options options = {
+        .labels = labels, .n_labels = 5, .seed = 1, .n_threads = threads, .precision = precision};
     struct nm_model_config base = {.vocab_size = 30522,
                                    .hidden_size = 768,
                                    .n_layers = 12,
@@ -117,12 +118,14 @@ static double flops_per_token(const struct nm_model_config *c)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: %s MODEL_DIR|base [steps] [sequences] [mean length] [threads]\n", argv[0]);
+        (void)fprintf(stderr, "usage: %s MODEL_DIR|base [steps] [sequences] [mean length] [threads] [fp32|bf16]\n",
+                      argv[0]);
         return 2;
     }
     size_t steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 20, seqs = argc > 3 ? strtoul(argv[3], NULL, 10) : 32;
     size_t mean = argc > 4 ? strtoul(argv[4], NULL, 10) : 36, threads = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
-    struct nm_bert *bert = make_model(argv[1], threads);
+    enum nm_precision precision = argc > 6 && strcmp(argv[6], "bf16") == 0 ? NM_BF16 : NM_FP32;
+    struct nm_bert *bert = make_model(argv[1], threads, precision);
     const struct nm_model_config *c = nm_bert_config(bert);
     struct nm_optimizer_options options = nm_optimizer_defaults();
     struct nm_optimizer *opt = NULL;

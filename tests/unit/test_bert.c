@@ -54,7 +54,7 @@ static struct nm_bert *load(const char *from, struct nm_bert_options options)
 }
 
 /* A model with dropout. */
-static struct nm_bert *make_model(size_t n_threads)
+static struct nm_bert *make_model_as(size_t n_threads, enum nm_precision precision)
 {
     const struct nm_model_config cfg = {.vocab_size = 50,
                                         .hidden_size = 24,
@@ -68,11 +68,17 @@ static struct nm_bert *make_model(size_t n_threads)
                                         .attention_dropout = 0.15F,
                                         .classifier_dropout = 0.1F,
                                         .initializer_range = 0.3F};
-    const struct nm_bert_options options = {.labels = labels, .n_labels = 3, .n_threads = n_threads};
+    const struct nm_bert_options options = {
+        .labels = labels, .n_labels = 3, .n_threads = n_threads, .precision = precision};
     struct nm_bert *bert = NULL;
     assert_int_equal(nm_bert_new(&bert, &cfg, &options, &diag), NM_OK);
     nm_bert_init_weights(bert, 17);
     return bert;
+}
+
+static struct nm_bert *make_model(size_t n_threads)
+{
+    return make_model_as(n_threads, NM_FP32);
 }
 
 enum { TOKENS = 61 };
@@ -331,10 +337,9 @@ static struct nm_optimizer *make_optimizer(struct nm_bert *bert)
     return opt;
 }
 
-static void same_bits(void **state)
+static void same_bits_in(enum nm_precision precision)
 {
-    (void)state;
-    struct nm_bert *a = make_model(1), *b = make_model(1);
+    struct nm_bert *a = make_model_as(1, precision), *b = make_model_as(1, precision);
     struct nm_optimizer *x = make_optimizer(a), *y = make_optimizer(b);
     fill_batch();
     train_some(a, x, 0, 6);
@@ -344,6 +349,13 @@ static void same_bits(void **state)
     nm_optimizer_destroy(&y);
     nm_bert_destroy(&a);
     nm_bert_destroy(&b);
+}
+
+static void same_bits(void **state)
+{
+    (void)state;
+    same_bits_in(NM_FP32);
+    same_bits_in(NM_BF16);
 }
 
 static void optimizer_resumes(void **state)

@@ -45,8 +45,11 @@ static void each_team(void (*test)(void))
                 print_message("this CPU does not run %s\n", isas[i]);
                 continue;
             }
-            assert_int_equal(nm_team_new(&team, threads, 512), NM_OK);
+            const struct nm_team_options options = {.n_threads = threads, .widest = 512, .largest = 512 * 512};
+            assert_int_equal(nm_team_new(&team, &options), NM_OK);
             nm_team_set_kernels(team, kernels);
+            if (strcmp(isas[i], "v4") != 0)
+                nm_team_set_gemm(team, NULL); /* as that CPU multiplies: by OpenBLAS */
             nm_rng_init(&rng, 3);
             test();
             nm_team_destroy(&team);

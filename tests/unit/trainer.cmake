@@ -5,6 +5,8 @@ nm_test(trainer LINK nm_trainer)
 nm_test(tensor LINK nm_tensor OWNS OpenMP::OpenMP_C m)
 # Thousands of tiny parallel regions: OpenMP's spinning between them is time that other tests want.
 set_tests_properties(unit.tensor PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
+nm_test(gemm LINK nm_tensor OWNS m)
+set_tests_properties(unit.gemm PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
 nm_test(safetensors LINK nm_bert)
 nm_test(torch_file LINK nm_bert)
 nm_test(weights LINK nm_bert)

@@ -125,17 +125,27 @@ static enum nm_err copy_config(struct nm_bert *b, const struct nm_model_config *
                                       own ? options->n_labels : cfg->n_labels);
 }
 
+static struct nm_team_options team_options(const struct nm_model_config *cfg, const struct nm_bert_options *options)
+{
+    const size_t widest =
+        cfg->intermediate_size > 3 * cfg->hidden_size ? cfg->intermediate_size : 3 * cfg->hidden_size;
+    return (struct nm_team_options){.n_threads = options->n_threads,
+                                    .widest = widest,
+                                    .largest = widest * cfg->hidden_size,
+                                    .precision = options->precision};
+}
+
 enum nm_err nm_bert_new(struct nm_bert **bert, const struct nm_model_config *cfg,
                         const struct nm_bert_options *options, struct nm_diag *diag)
 {
     struct nm_bert *b = calloc(1, sizeof *b);
-    size_t widest = cfg->intermediate_size > 3 * cfg->hidden_size ? cfg->intermediate_size : 3 * cfg->hidden_size;
+    const struct nm_team_options team = team_options(cfg, options);
     if (b == NULL || copy_config(b, cfg, options) != NM_OK)
         goto no_memory;
     b->inference = options->inference;
     b->fresh = true;
     b->acts = calloc(cfg->n_layers, sizeof *b->acts);
-    if (b->acts == NULL || !make_params(b) || nm_team_new(&b->team, options->n_threads, widest) != NM_OK)
+    if (b->acts == NULL || !make_params(b) || nm_team_new(&b->team, &team) != NM_OK)
         goto no_memory;
     for (size_t i = 0; i < b->params.n; i++) {
         const struct nm_param *p = &b->params.at[i];

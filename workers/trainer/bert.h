@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "workers/trainer/model_config.h"
 #include "workers/trainer/params.h"
+#include "workers/trainer/tensor.h"
 
 /* Sequences packed end to end.  Sequence s is tokens seq_start[s] .. seq_start[s+1]-1, [CLS] and [SEP] among
  * them; its positions count from 0, its token types are 0.
@@ -29,9 +30,10 @@ struct nm_batch {
 struct nm_bert_options {
     const char *const *labels; /* (n_labels) the tag set; NULL: that of config.json */
     size_t n_labels;
-    uint64_t seed;    /* of the classifier's initialisation, where the directory has none that fits */
-    size_t n_threads; /* 0: as many as there are cores */
-    bool inference;   /* no gradients, no stored activations: backward is refused, memory is a fraction */
+    uint64_t seed;               /* of the classifier's initialisation, where the directory has none that fits */
+    size_t n_threads;            /* 0: as many as there are cores */
+    enum nm_precision precision; /* of the products of dense layers */
+    bool inference;              /* no gradients, no stored activations: backward is refused, memory is a fraction */
 };
 
 struct nm_bert;

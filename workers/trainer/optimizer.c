@@ -30,13 +30,14 @@ enum nm_err nm_optimizer_new(struct nm_optimizer **opt, struct nm_params *params
         !(options->beta2 >= 0.0F && options->beta2 < 1.0F) || !(options->eps > 0.0F))
         return nm_fail(diag, NM_EINVAL, "AdamW needs a model with gradients, lr >= 0, betas in [0, 1), eps > 0");
     struct nm_optimizer *o = calloc(1, sizeof *o);
+    const struct nm_team_options team = {.n_threads = options->n_threads};
     if (o != NULL) {
         o->options = *options;
         o->params = params;
         o->m = nm_floats_new(params->total);
         o->v = nm_floats_new(params->total);
     }
-    if (o == NULL || o->m == NULL || o->v == NULL || nm_team_new(&o->team, options->n_threads, 16) != NM_OK) {
+    if (o == NULL || o->m == NULL || o->v == NULL || nm_team_new(&o->team, &team) != NM_OK) {
         nm_optimizer_destroy(&o);
         return nm_fail(diag, NM_ENOMEM, "out of memory for the optimizer's moments (%zu MB)",
                        2 * params->total * sizeof(float) >> 20);

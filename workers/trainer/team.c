@@ -6,27 +6,73 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/trainer/floats.h"
+
 enum {
     ROW_UNIT = 16,
     SPIN = 2000 /* looks at the barrier before a thread sleeps: some 20 us, what waking it would cost */
 };
 
-enum nm_err nm_team_new(struct nm_team **team, size_t n_threads, size_t scratch)
+static size_t max_size(size_t a, size_t b)
 {
+    return a > b ? a : b;
+}
+
+/* Where the parts of a team's memory stand, in floats; returns their sum. */
+struct room {
+    size_t threads, sums, own, shared;
+};
+
+static size_t room_of(struct room *room, const struct nm_team_options *o, const struct nm_gemm *gemm)
+{
+    const size_t wide = (o->widest + NM_GEMM_COLS) / 16 * 16;
+    room->threads = o->n_threads == 0 ? (size_t)omp_get_num_procs() : o->n_threads;
+    room->sums = 3 * wide;
+    room->own = room->shared = 0;
+    if (gemm != NULL && o->largest > 0) {
+        room->own = NM_GEMM_BLOCK * max_size(wide, GRAD_ROWS) / gemm->group;
+        room->shared =
+            max_size(o->largest + (size_t)NM_GEMM_COLS * (wide + 1), (size_t)GRAD_ROWS * wide) / gemm->group;
+        room->shared = (room->shared + 31) / 16 * 16;
+    }
+    return room->threads * (room->sums + room->own) + 2 * room->shared;
+}
+
+size_t nm_team_memory(const struct nm_team_options *options)
+{
+    struct room room;
+    return room_of(&room, options, nm_gemm_get(options->precision)) * sizeof(float);
+}
+
+enum nm_err nm_team_new(struct nm_team **team, const struct nm_team_options *options)
+{
+    struct room room;
     struct nm_team *t = calloc(1, sizeof *t);
     if (t == NULL)
         return NM_ENOMEM;
-    t->n_threads = n_threads == 0 ? omp_get_num_procs() : (int)n_threads;
     t->k = nm_kernels_get();
-    t->scratch = (scratch + 15) / 16 * 16;
-    t->sums = aligned_alloc(64, (size_t)t->n_threads * t->scratch * sizeof *t->sums);
-    t->parts = calloc((size_t)t->n_threads, sizeof *t->parts);
-    if (t->sums == NULL || t->parts == NULL) {
-        free(t->sums);
+    t->gemm = nm_gemm_get(options->precision);
+    t->memory_floats = room_of(&room, options, t->gemm);
+    t->n_threads = (int)room.threads;
+    t->scratch = room.sums;
+    t->own_units = room.own;
+    t->shared_units = room.shared;
+    t->memory = nm_floats_new(t->memory_floats);
+    t->own = aligned_alloc(sizeof *t->own, room.threads * sizeof *t->own);
+    t->parts = calloc(room.threads, sizeof *t->parts);
+    if (t->memory == NULL || t->own == NULL || t->parts == NULL) {
+        nm_floats_free(t->memory, t->memory_floats);
+        free(t->own);
         free(t->parts);
         free(t);
         return NM_ENOMEM;
     }
+    t->sums = t->memory;
+    uint32_t *units = (uint32_t *)(t->memory + room.threads * room.sums);
+    for (size_t i = 0; i < room.threads; i++)
+        t->own[i] = (struct own){.packed = units + i * room.own};
+    for (size_t i = 0; i < 2; i++)
+        t->shared[i] = units + room.threads * room.own + i * room.shared;
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->passed, NULL);
     openblas_set_num_threads(1);
@@ -36,13 +82,15 @@ enum nm_err nm_team_new(struct nm_team **team, size_t n_threads, size_t scratch)
 
 void nm_team_destroy(struct nm_team **team)
 {
-    if (*team == NULL)
+    struct nm_team *t = *team;
+    if (t == NULL)
         return;
-    (void)pthread_mutex_destroy(&(*team)->lock);
-    (void)pthread_cond_destroy(&(*team)->passed);
-    free((*team)->sums);
-    free((*team)->parts);
-    free(*team);
+    (void)pthread_mutex_destroy(&t->lock);
+    (void)pthread_cond_destroy(&t->passed);
+    nm_floats_free(t->memory, t->memory_floats);
+    free(t->own);
+    free(t->parts);
+    free(t);
     *team = NULL;
 }
 
@@ -59,6 +107,11 @@ const struct nm_kernels *nm_team_kernels(const struct nm_team *team)
 void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels)
 {
     team->k = kernels;
+}
+
+void nm_team_set_gemm(struct nm_team *team, const struct nm_gemm *gemm)
+{
+    team->gemm = gemm;
 }
 
 /* The first barrier costs nothing and lets the thread sanitizer see what libgomp's start of a region hides from it:

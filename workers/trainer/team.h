@@ -5,11 +5,28 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "workers/trainer/gemm.h"
 #include "workers/trainer/tensor.h"
+
+/* The gradient of a weight is summed over so many rows at once: what its packed operand has room for. */
+enum { GRAD_ROWS = 1024 };
+
+/* One thread's own; a cache line, so that no two write into the same. */
+struct own {
+    uint32_t *packed; /* its rows of a product's left operand */
+    unsigned turn;    /* which of the two shared operands comes next: the same number in every thread */
+    char pad[64 - sizeof(uint32_t *) - sizeof(unsigned)];
+};
 
 struct nm_team {
     int n_threads;
     const struct nm_kernels *k;
+    const struct nm_gemm *gemm; /* NULL: OpenBLAS */
+    struct own *own;            /* (n_threads) */
+    uint32_t *shared[2];        /* packed right operands: one is packed while the other may still be read */
+    size_t shared_units, own_units;
+    float *memory; /* what all of these are parts of */
+    size_t memory_floats;
     size_t scratch; /* floats a thread */
     float *sums;    /* (n_threads, scratch) */
     double *parts;  /* (n_threads) */

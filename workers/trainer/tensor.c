@@ -1,7 +1,5 @@
 #include "workers/trainer/tensor.h"
 
-#include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,93 +14,6 @@ struct nm_dropout nm_dropout_make(float p, uint64_t key, uint64_t site)
         drop.scale = 1.0F / (1.0F - p);
     }
     return drop;
-}
-
-/* ---- dense layers ---------------------------------------------------------------------------- */
-
-/* y (rows) = x (rows) W^T */
-static void rows_times_wt(float *y, const float *x, const float *w, struct part r, size_t c, size_t o)
-{
-    if (r.n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)r.n, (int)o, (int)c, 1.0F, x + r.lo * c, (int)c, w,
-                    (int)c, 0.0F, y + r.lo * o, (int)o);
-}
-
-void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,
-                       size_t c, size_t o)
-{
-    struct part r = part_of(n);
-    rows_times_wt(y, x, w, r, c, o);
-    if (bias != NULL)
-        team->k->bias_forward(y + r.lo * o, bias, r.n, o);
-}
-
-void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, const float *w,
-                            const float *bias, size_t n, size_t c, size_t o)
-{
-    struct part r = part_of(n);
-    float *h = slope != NULL ? slope : y;
-    rows_times_wt(h, x, w, r, c, o);
-    team->k->gelu_forward(y + r.lo * o, slope != NULL ? slope + r.lo * o : NULL, h + r.lo * o, bias, r.n, o);
-}
-
-void nm_linear_norm_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, const float *x,
-                            const float *w, const float *bias, const float *residual, struct nm_norm norm,
-                            const struct nm_dropout *drop, size_t n, size_t c, size_t o)
-{
-    struct part r = part_of(n);
-    float *y = kept.xhat != NULL ? kept.xhat : out;
-    rows_times_wt(y, x, w, r, c, o);
-    team->k->norm_forward(out + r.lo * o, kept.xhat != NULL ? kept.xhat + r.lo * o : NULL,
-                          kept.rstd != NULL ? kept.rstd + r.lo : NULL, y + r.lo * o, bias, residual + r.lo * o,
-                          norm.gamma, norm.beta, norm.eps, drop, r.lo, r.n, o);
-}
-
-/* This thread's part of dw = dy^T x: rows of dw, or its columns where there are more of them. */
-static void weight_grad_part(float *dw, int add, const float *dy, const float *x, size_t n, size_t c, size_t o)
-{
-    struct part rows = {.n = o}, cols = {.n = c};
-    if (o >= c)
-        rows = part_of(o);
-    else
-        cols = part_of(c);
-    if (rows.n > 0 && cols.n > 0)
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)rows.n, (int)cols.n, (int)n, 1.0F, dy + rows.lo,
-                    (int)o, x + cols.lo, (int)c, add ? 1.0F : 0.0F, dw + rows.lo * c + cols.lo, (int)c);
-}
-
-/* dx (rows) = or += dy (rows) W */
-static void rows_times_w(float *dx, int add, const float *dy, const float *w, struct part r, size_t c, size_t o)
-{
-    if (r.n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)r.n, (int)c, (int)o, 1.0F, dy + r.lo * o, (int)o,
-                    w, (int)c, add ? 1.0F : 0.0F, dx + r.lo * c, (int)c);
-}
-
-void nm_linear_backward(struct nm_team *team, struct nm_linear_grad grad, const float *dy, const float *x,
-                        const float *w, size_t n, size_t c, size_t o)
-{
-    struct part r = part_of(n);
-    rows_times_w(grad.dx, grad.add_dx, dy, w, r, c, o);
-    if (grad.dbias != NULL)
-        team->k->column_sum(sums_of(team, o), dy + r.lo * o, r.n, o);
-    team_barrier(team);
-    reduce_sums(team, grad.dbias, 0, o, grad.add_dw);
-    weight_grad_part(grad.dw, grad.add_dw, dy, x, n, c, o);
-    team_barrier(team);
-}
-
-void nm_linear_gelu_backward(struct nm_team *team, struct nm_linear_grad grad, float *dbias_below, const float *slope,
-                             const float *dy, const float *x, const float *w, size_t n, size_t c, size_t o)
-{
-    assert(grad.dbias == NULL && !grad.add_dx);
-    struct part r = part_of(n);
-    rows_times_w(grad.dx, 0, dy, w, r, c, o);
-    team->k->gelu_backward(grad.dx + r.lo * c, slope + r.lo * c, sums_of(team, c), r.n, c);
-    team_barrier(team);
-    reduce_sums(team, dbias_below, 0, c, grad.add_dw);
-    weight_grad_part(grad.dw, grad.add_dw, dy, x, n, c, o);
-    team_barrier(team);
 }
 
 /* ---- layer norm ------------------------------------------------------------------------------ */

@@ -5,10 +5,10 @@
  *
  * Threads: inside nm_team_run every thread of the team calls the same operations with the same arguments, and each
  * does its own share: of a matrix product its own rows, on which it goes on with bias, GELU, dropout, residual and
- * norm while they are in its cache.  An operation on rows waits for nobody; one that needs what another thread made
- * (attention, the gradients of weights) waits for the team before and after.  Products are OpenBLAS's, one
- * single-threaded product a thread, so no BLAS thread spins beside ours.  Outside nm_team_run the calling thread
- * does it all.
+ * norm while they are in its cache.  The team packs a weight together and waits until it is there; an operation that
+ * needs what another thread made (attention, the gradients of weights) waits before and after.  Products are our
+ * own (gemm.h) on CPUs with AVX-512, OpenBLAS's otherwise, one single-threaded product a thread, so no BLAS thread
+ * spins beside ours.  Outside nm_team_run the calling thread does it all.
  * Source of the shapes: Devlin et al. 2019.  Tests: unit.tensor (finite differences), golden.bert.
  */
 #ifndef NM_TRAINER_TENSOR_H
@@ -20,20 +20,39 @@
 #include "common/err.h"
 #include "workers/trainer/kernels.h"
 
-/* Who works: a number of threads, their loops, and a scratch vector each for sums over rows. */
+/* What dense layers multiply in; everything else, and every sum, is float32. */
+enum nm_precision { NM_FP32, NM_BF16 };
+
+/* nm_bf16_is_native - does this CPU multiply bf16?  Where it doesn't, NM_BF16 gives the same roundings, slowly. */
+int nm_bf16_is_native(void);
+
+/* Who works: a number of threads, their loops, room for packed operands, and a scratch vector each for sums over
+ * rows. */
 struct nm_team;
 
-/* nm_team_new - n_threads 0: one a core.  scratch: the widest row that a column sum is taken of.  Sets OpenBLAS
- * to one thread, for the whole process.  NM_ENOMEM.
- */
-enum nm_err nm_team_new(struct nm_team **team, size_t n_threads, size_t scratch);
+struct nm_team_options {
+    size_t n_threads; /* 0: one a core */
+    size_t widest;    /* the widest row of a dense layer or a norm */
+    size_t largest;   /* values of the largest weight; 0: no dense layers */
+    enum nm_precision precision;
+};
+
+/* nm_team_new - sets OpenBLAS to one thread, for the whole process.  NM_ENOMEM. */
+enum nm_err nm_team_new(struct nm_team **team, const struct nm_team_options *options);
 void nm_team_destroy(struct nm_team **team);
 size_t nm_team_threads(const struct nm_team *team);
 const struct nm_kernels *nm_team_kernels(const struct nm_team *team);
-void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels); /* for tests */
+
+/* For tests; of a team whose precision was bf16, only another bf16 (the units of fp32 are twice as many). */
+struct nm_gemm;
+void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels);
+void nm_team_set_gemm(struct nm_team *team, const struct nm_gemm *gemm);
 
 /* nm_team_run - work(arg) by every thread of the team; returns when all have done it. */
 void nm_team_run(struct nm_team *team, void (*work)(void *arg), void *arg);
+
+/* nm_team_memory - bytes that a team of these options takes. */
+size_t nm_team_memory(const struct nm_team_options *options);
 
 /* nm_team_share - inside nm_team_run: is this the first thread, and which of n rows does it own? */
 struct nm_share {
