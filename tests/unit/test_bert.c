@@ -54,7 +54,7 @@ static struct nm_bert *load(const char *from, struct nm_bert_options options)
 }
 
 /* A model with dropout. */
-static struct nm_bert *make_model_as(size_t n_threads, enum nm_precision precision)
+static struct nm_bert *make_model_of(struct nm_bert_options options)
 {
     const struct nm_model_config cfg = {.vocab_size = 50,
                                         .hidden_size = 24,
@@ -68,9 +68,9 @@ static struct nm_bert *make_model_as(size_t n_threads, enum nm_precision precisi
                                         .attention_dropout = 0.15F,
                                         .classifier_dropout = 0.1F,
                                         .initializer_range = 0.3F};
-    const struct nm_bert_options options = {
-        .labels = labels, .n_labels = 3, .n_threads = n_threads, .precision = precision};
     struct nm_bert *bert = NULL;
+    options.labels = labels;
+    options.n_labels = 3;
     assert_int_equal(nm_bert_new(&bert, &cfg, &options, &diag), NM_OK);
     nm_bert_init_weights(bert, 17);
     return bert;
@@ -78,7 +78,7 @@ static struct nm_bert *make_model_as(size_t n_threads, enum nm_precision precisi
 
 static struct nm_bert *make_model(size_t n_threads)
 {
-    return make_model_as(n_threads, NM_FP32);
+    return make_model_of((struct nm_bert_options){.n_threads = n_threads});
 }
 
 enum { TOKENS = 61 };
@@ -339,7 +339,8 @@ static struct nm_optimizer *make_optimizer(struct nm_bert *bert)
 
 static void same_bits_in(enum nm_precision precision)
 {
-    struct nm_bert *a = make_model_as(1, precision), *b = make_model_as(1, precision);
+    const struct nm_bert_options options = {.n_threads = 1, .precision = precision};
+    struct nm_bert *a = make_model_of(options), *b = make_model_of(options);
     struct nm_optimizer *x = make_optimizer(a), *y = make_optimizer(b);
     fill_batch();
     train_some(a, x, 0, 6);
@@ -356,6 +357,55 @@ static void same_bits(void **state)
     (void)state;
     same_bits_in(NM_FP32);
     same_bits_in(NM_BF16);
+}
+
+/* Layers made again in the backward pass: every gradient the same, bit for bit, dropout and all. */
+static void checkpointing(void **state)
+{
+    (void)state;
+    fill_batch();
+    for (int i = 0; i < 4; i++) {
+        struct nm_bert_options options = {.n_threads = 1 + (size_t)(i & 1), .precision = i < 2 ? NM_FP32 : NM_BF16};
+        struct nm_bert *a = make_model_of(options);
+        options.checkpointing = true;
+        struct nm_bert *b = make_model_of(options);
+        for (uint64_t key = 1; key <= 3; key++) {
+            assert_true(loss_of(a, key) == loss_of(b, key));
+            const struct nm_params *x = nm_bert_params(a), *y = nm_bert_params(b);
+            assert_memory_equal(x->grad, y->grad, x->total * sizeof *x->grad);
+        }
+        nm_bert_destroy(&a);
+        nm_bert_destroy(&b);
+    }
+}
+
+/* BERT-base in training: weights, gradients and two moments of 109 million, and activations by the batch. */
+static void memory(void **state)
+{
+    (void)state;
+    const struct nm_model_config base = {.vocab_size = 30522,
+                                         .hidden_size = 768,
+                                         .n_layers = 12,
+                                         .n_heads = 12,
+                                         .intermediate_size = 3072,
+                                         .max_positions = 512,
+                                         .n_types = 2,
+                                         .n_labels = 5};
+    struct nm_bert_options options = {.n_threads = 2};
+    const struct nm_bert_extent none = {0}, some = {1024, 64, 1024 * 64}, more = {2048, 64, 2048 * 64};
+    const size_t params = 108895493, bare = nm_bert_memory(&base, &options, &none);
+    assert_in_range(bare, 16 * params, 16 * params + (100 << 20)); /* and what products are packed into */
+    /* per token and layer: 8 rows of the hidden size, two of the intermediate, probabilities of 64 in 12 heads, 2
+     * sums; per token: 8 rows (embedded, its norm's, final, two gradients, the widest gradient 4 of them), some more
+     */
+    const size_t token = 4 * (12 * (8 * 768 + 2 * 3072 + 12 * 64 + 2) + 9 * 768 + 7);
+    const size_t first = nm_bert_memory(&base, &options, &some), second = nm_bert_memory(&base, &options, &more);
+    assert_int_equal((second - first) / 1024, token);
+    options.checkpointing = true;
+    const size_t less = nm_bert_memory(&base, &options, &some);
+    assert_int_equal((first - less) / 1024, 4 * 11 * (7 * 768 + 2 * 3072 + 12 * 64 + 2));
+    options.inference = true;
+    assert_in_range(nm_bert_memory(&base, &options, &none), 4 * params, 4 * params + (100 << 20));
 }
 
 static void optimizer_resumes(void **state)
@@ -431,7 +481,8 @@ int main(void)
         cmocka_unit_test(save_and_load),    cmocka_unit_test(forms),
         cmocka_unit_test(bad_models),       cmocka_unit_test(packed_equals_single),
         cmocka_unit_test(bad_batches),      cmocka_unit_test(gradient_under_dropout),
-        cmocka_unit_test(same_bits),        cmocka_unit_test(optimizer_resumes),
+        cmocka_unit_test(same_bits),        cmocka_unit_test(checkpointing),
+        cmocka_unit_test(memory),           cmocka_unit_test(optimizer_resumes),
         cmocka_unit_test(nothing_labelled), cmocka_unit_test(schedule),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

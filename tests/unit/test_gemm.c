@@ -216,7 +216,7 @@ static void assert_same(const char *what, const char *isa, const float *a, const
 static void check_layer(const struct nm_gemm *g, size_t threads, size_t n, size_t c, size_t o)
 {
     const size_t widest = c > o ? c : o;
-    const struct nm_team_options options = {threads, widest, c * o, g->precision};
+    const struct nm_team_options options = {threads, widest, c * o};
     struct layer ours = make_layer(n, c, o, g->precision), blas = ours;
     blas.y = floats(n * o), blas.dx = floats(n * c), blas.dw = floats(o * c), blas.dbias = floats(o);
     blas.up = floats(n * o), blas.dup = floats(n * c), blas.dbelow = floats(c);

@@ -82,6 +82,17 @@ static void put_model(struct layout *l, const struct nm_model_config *cfg, struc
     l->at = (l->at + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+size_t nm_bert_count_params(const struct nm_model_config *cfg)
+{
+    struct layout count = {NULL, 0, 0};
+    struct model_at at = {.layers = calloc(cfg->n_layers, sizeof *at.layers)};
+    if (at.layers == NULL)
+        return SIZE_MAX / 8;
+    put_model(&count, cfg, &at);
+    free(at.layers);
+    return count.at;
+}
+
 static bool make_touched(struct nm_touched *t, size_t rows)
 {
     t->rows = calloc(rows, sizeof *t->rows);
@@ -125,28 +136,28 @@ static enum nm_err copy_config(struct nm_bert *b, const struct nm_model_config *
                                       own ? options->n_labels : cfg->n_labels);
 }
 
-static struct nm_team_options team_options(const struct nm_model_config *cfg, const struct nm_bert_options *options)
+struct nm_team_options nm_bert_team_options(const struct nm_model_config *cfg, size_t n_threads)
 {
     const size_t widest =
         cfg->intermediate_size > 3 * cfg->hidden_size ? cfg->intermediate_size : 3 * cfg->hidden_size;
-    return (struct nm_team_options){.n_threads = options->n_threads,
-                                    .widest = widest,
-                                    .largest = widest * cfg->hidden_size,
-                                    .precision = options->precision};
+    return (struct nm_team_options){.n_threads = n_threads, .widest = widest, .largest = widest * cfg->hidden_size};
 }
 
 enum nm_err nm_bert_new(struct nm_bert **bert, const struct nm_model_config *cfg,
                         const struct nm_bert_options *options, struct nm_diag *diag)
 {
     struct nm_bert *b = calloc(1, sizeof *b);
-    const struct nm_team_options team = team_options(cfg, options);
+    const struct nm_team_options team = nm_bert_team_options(cfg, options->n_threads);
     if (b == NULL || copy_config(b, cfg, options) != NM_OK)
         goto no_memory;
     b->inference = options->inference;
+    b->checkpointing = options->checkpointing;
+    b->precision = options->precision;
     b->fresh = true;
     b->acts = calloc(cfg->n_layers, sizeof *b->acts);
     if (b->acts == NULL || !make_params(b) || nm_team_new(&b->team, &team) != NM_OK)
         goto no_memory;
+    b->n_threads = nm_team_threads(b->team);
     for (size_t i = 0; i < b->params.n; i++) {
         const struct nm_param *p = &b->params.at[i];
         if (strstr(p->name, "LayerNorm.weight") != NULL)

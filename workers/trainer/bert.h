@@ -30,10 +30,15 @@ struct nm_batch {
 struct nm_bert_options {
     const char *const *labels; /* (n_labels) the tag set; NULL: that of config.json */
     size_t n_labels;
-    uint64_t seed;               /* of the classifier's initialisation, where the directory has none that fits */
-    size_t n_threads;            /* 0: as many as there are cores */
-    enum nm_precision precision; /* of the products of dense layers */
-    bool inference;              /* no gradients, no stored activations: backward is refused, memory is a fraction */
+    uint64_t seed;    /* of the classifier's initialisation, where the directory has none that fits */
+    size_t n_threads; /* 0: as many as there are cores */
+    /* Of the products. A model in training multiplies so in nm_bert_train; in nm_bert_forward in fp32, as the saved
+     * model does when it is scored. */
+    enum nm_precision precision;
+    /* Of what a layer computes keep the output alone and make the rest again in the backward pass: the same bits, a
+     * fraction of the memory, four thirds of the time. */
+    bool checkpointing;
+    bool inference; /* no gradients, no stored activations: backward is refused, memory is a fraction */
 };
 
 struct nm_bert;
@@ -71,10 +76,17 @@ void nm_bert_set_dropout(struct nm_bert *bert, float p);
 /* nm_bert_head_loaded - false where the classifier was newly initialised. */
 bool nm_bert_head_loaded(const struct nm_bert *bert);
 
-/* nm_bert_memory - bytes that a model of this config and a batch of n_tokens in sequences of at most max_len
- * need in all: weights, gradients, optimizer state, activations.
- */
-size_t nm_bert_memory(const struct nm_model_config *cfg, size_t n_tokens, size_t max_len, bool inference);
+/* nm_bert_memory - bytes that a model of this config takes with batches of at most this extent: weights and
+ * activations, in training gradients and optimizer state, too. */
+struct nm_bert_extent {
+    size_t n_tokens, max_len;
+    size_t probs; /* sum of the squared lengths of a batch's sequences */
+};
+size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_options *options,
+                      const struct nm_bert_extent *extent);
+
+/* nm_bert_reserve - room for such batches now and not when they come.  NM_ENOMEM. */
+enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag);
 
 /* nm_bert_forward - logits (n_tokens, n_labels), eval mode: no dropout, nothing kept for backward.
  * *logits is borrowed until the next call on this model.  batch->labels may be NULL.

@@ -36,7 +36,9 @@ struct nm_bert {
     struct nm_params params;
     struct model_at at;
     struct nm_touched touched[3]; /* word, position, type rows */
-    bool inference, head_loaded;
+    bool inference, checkpointing, head_loaded;
+    enum nm_precision precision;
+    size_t n_threads;
     bool fresh; /* gradients hold nothing yet: the next backward overwrites */
     struct nm_team *team;
 
@@ -53,6 +55,16 @@ struct nm_bert {
     uint32_t *positions;             /* (n) */
     size_t positions_cap;
 };
+
+/* nm_bert_team_options - who works on a model of this config. */
+struct nm_team_options nm_bert_team_options(const struct nm_model_config *cfg, size_t n_threads);
+
+/* nm_bert_count_params - floats of weights, with the gaps that align them; SIZE_MAX / 8 without memory to count. */
+size_t nm_bert_count_params(const struct nm_model_config *cfg);
+
+/* nm_bert_set_up - check a batch and lay out the activations of its pass; att is what its attention needs. */
+enum nm_err nm_bert_set_up(struct nm_bert *bert, const struct nm_batch *batch, bool train, struct nm_attention *att,
+                           struct nm_diag *diag);
 
 /* nm_bert_init_param - N(0, initializer_range) into tensor i, its own stream of the seed. */
 void nm_bert_init_param(struct nm_bert *bert, size_t i, uint64_t seed);

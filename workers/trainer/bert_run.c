@@ -1,163 +1,6 @@
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "workers/trainer/bert_impl.h"
-#include "workers/trainer/floats.h"
-
-/* ---- the batch ------------------------------------------------------------------------------- */
-
-static enum nm_err check_sequences(const struct nm_bert *b, const struct nm_batch *batch, size_t *max_len,
-                                   struct nm_diag *diag)
-{
-    *max_len = 0;
-    if (batch->n_seqs == 0 || batch->seq_start[0] != 0 || batch->seq_start[batch->n_seqs] != batch->n_tokens)
-        return nm_fail(diag, NM_EINVAL, "a batch of %zu sequences does not cover its %zu tokens", batch->n_seqs,
-                       batch->n_tokens);
-    for (size_t s = 0; s < batch->n_seqs; s++) {
-        uint32_t lo = batch->seq_start[s], hi = batch->seq_start[s + 1];
-        if (hi <= lo || hi - lo > b->cfg.max_positions)
-            return nm_fail(diag, NM_EINVAL, "sequence %zu of the batch has %lld tokens; 1 to %zu can be taken", s,
-                           (long long)hi - (long long)lo, b->cfg.max_positions);
-        if (hi - lo > *max_len)
-            *max_len = hi - lo;
-    }
-    return NM_OK;
-}
-
-static enum nm_err check_batch(const struct nm_bert *b, const struct nm_batch *batch, size_t *max_len,
-                               struct nm_diag *diag)
-{
-    enum nm_err err = check_sequences(b, batch, max_len, diag);
-    if (err != NM_OK)
-        return err;
-    for (size_t t = 0; t < batch->n_tokens; t++) {
-        if (batch->ids[t] >= b->cfg.vocab_size)
-            return nm_fail(diag, NM_EINVAL,
-                           "token %zu of the batch has id %u, the vocabulary has %zu: is this the "
-                           "model's own vocabulary file?",
-                           t, batch->ids[t], b->cfg.vocab_size);
-        if (batch->labels != NULL && (batch->labels[t] < -1 || batch->labels[t] >= (int64_t)b->cfg.n_labels))
-            return nm_fail(diag, NM_EINVAL, "token %zu of the batch has label %d, the model has %zu", t,
-                           batch->labels[t], b->cfg.n_labels);
-    }
-    return NM_OK;
-}
-
-/* ---- the activation arena -------------------------------------------------------------------- */
-
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-/* n floats of the arena, on a cache line; NULL while it is only being measured. */
-static float *take(struct nm_bert *b, bool measure, size_t n)
-{
-    float *p = measure ? NULL : b->arena + b->arena_used;
-    b->arena_used += (n + 15) / 16 * 16;
-    return p;
-}
-
-struct extent {
-    size_t n, max_len, probs;
-};
-
-static void lay_out_layer(struct nm_bert *b, bool measure, bool train, struct layer_acts *a, struct extent x)
-{
-    const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size, n = x.n;
-    a->qkv = take(b, measure, n * 3 * h);
-    a->ctx = take(b, measure, n * h);
-    a->mid = take(b, measure, n * h);
-    a->up = take(b, measure, n * m);
-    a->out = take(b, measure, n * h);
-    if (!train)
-        return;
-    a->probs = take(b, measure, x.probs);
-    a->norm1 = (struct nm_norm_kept){take(b, measure, n * h), take(b, measure, n)};
-    a->norm2 = (struct nm_norm_kept){take(b, measure, n * h), take(b, measure, n)};
-    a->slope = take(b, measure, n * m);
-}
-
-/* In training every layer has its own activations; otherwise all share those of the first, and write in turn
- * into its out and into embedded. */
-static void lay_out(struct nm_bert *b, bool measure, bool train, struct extent x)
-{
-    const size_t h = b->cfg.hidden_size, widest = max_size(b->cfg.intermediate_size, 3 * h), n = x.n;
-    memset(b->acts, 0, b->cfg.n_layers * sizeof *b->acts);
-    b->arena_used = 0;
-    b->embedded = take(b, measure, n * h);
-    b->logits = take(b, measure, n * b->cfg.n_labels);
-    b->scratch = take(b, measure, nm_team_threads(b->team) * 2 * x.max_len * x.max_len);
-    if (!train) {
-        b->norm0 = (struct nm_norm_kept){NULL, NULL};
-        lay_out_layer(b, measure, false, &b->acts[0], x);
-        return;
-    }
-    b->norm0 = (struct nm_norm_kept){take(b, measure, n * h), take(b, measure, n)};
-    for (size_t i = 0; i < b->cfg.n_layers; i++)
-        lay_out_layer(b, measure, true, &b->acts[i], x);
-    b->final = take(b, measure, n * h);
-    b->grad_a = take(b, measure, n * h);
-    b->grad_b = take(b, measure, n * h);
-    b->grad_c = take(b, measure, n * widest);
-}
-
-static enum nm_err set_up_arena(struct nm_bert *b, bool train, struct extent x, struct nm_diag *diag)
-{
-    lay_out(b, true, train, x);
-    if (b->arena_used > b->arena_cap) {
-        nm_floats_free(b->arena, b->arena_cap);
-        b->arena_cap = b->arena_used + b->arena_used / 8;
-        b->arena = nm_floats_new(b->arena_cap);
-        if (b->arena == NULL) {
-            b->arena_cap = 0;
-            return nm_fail(diag, NM_ENOMEM, "out of memory for a batch of %zu tokens (%zu MB): take a smaller batch",
-                           x.n, b->arena_used * sizeof(float) >> 20);
-        }
-    }
-    lay_out(b, false, train, x);
-    return NM_OK;
-}
-
-static enum nm_err set_up(struct nm_bert *b, const struct nm_batch *batch, bool train, struct nm_attention *att,
-                          struct nm_diag *diag)
-{
-    struct extent x = {.n = batch->n_tokens};
-    enum nm_err err = check_batch(b, batch, &x.max_len, diag);
-    if (err != NM_OK)
-        return err;
-    *att = (struct nm_attention){.n_seqs = batch->n_seqs,
-                                 .n_heads = b->cfg.n_heads,
-                                 .head_size = b->cfg.hidden_size / b->cfg.n_heads,
-                                 .seq_start = batch->seq_start,
-                                 .max_len = x.max_len};
-    x.probs = nm_attention_probs(att);
-    if (b->positions_cap < x.n) {
-        free(b->positions);
-        b->positions = malloc(x.n * sizeof *b->positions);
-        b->positions_cap = b->positions != NULL ? x.n : 0;
-        if (b->positions == NULL)
-            return nm_fail(diag, NM_ENOMEM, "out of memory for a batch of %zu tokens", x.n);
-    }
-    for (size_t s = 0; s < batch->n_seqs; s++)
-        for (uint32_t t = batch->seq_start[s]; t < batch->seq_start[s + 1]; t++)
-            b->positions[t] = t - batch->seq_start[s];
-    err = set_up_arena(b, train, x, diag);
-    att->scratch = b->scratch;
-    return err;
-}
-
-size_t nm_bert_memory(const struct nm_model_config *cfg, size_t n_tokens, size_t max_len, bool inference)
-{
-    const size_t h = cfg->hidden_size, m = cfg->intermediate_size, n = n_tokens;
-    const size_t layer = 4 * h * h + 2 * h * m + 9 * h + m;
-    const size_t params = (cfg->vocab_size + cfg->max_positions + cfg->n_types + 2) * h + cfg->n_layers * layer +
-                          cfg->n_labels * (h + 1);
-    const size_t kept = inference ? n * (6 * h + m) : cfg->n_layers * n * (8 * h + 2 * m + cfg->n_heads * max_len);
-    const size_t rest = n * (6 * h + max_size(m, 3 * h) + cfg->n_labels) + 4 * max_len * max_len;
-    return ((inference ? 1 : 4) * params + (kept + rest) * 9 / 8) * sizeof(float);
-}
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
@@ -238,11 +81,12 @@ enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, 
                             struct nm_diag *diag)
 {
     struct nm_attention att;
-    enum nm_err err = set_up(bert, batch, false, &att, diag);
+    enum nm_err err = nm_bert_set_up(bert, batch, false, &att, diag);
     if (err != NM_OK)
         return err;
     const struct pass pass = {.att = &att, .n = batch->n_tokens};
     struct work work = {.b = bert, .pass = &pass, .batch = batch};
+    nm_team_set_precision(bert->team, bert->inference ? bert->precision : NM_FP32);
     nm_team_run(bert->team, forward_by_team, &work);
     *logits = bert->logits;
     return NM_OK;
@@ -328,8 +172,12 @@ static void backward(struct nm_bert *b, const struct pass *pass, const struct nm
                            .dw = g + b->at.head_w, .dbias = g + b->at.head_b, .dx = b->grad_a, .add_dw = !b->fresh},
                        b->logits, b->final, b->params.data + b->at.head_w, pass->n, h, k);
     nm_dropout_apply(b->team, b->grad_a, b->grad_a, &drop, pass->n, h);
-    for (size_t i = b->cfg.n_layers; i-- > 0;)
-        layer_backward(b, pass, i, i > 0 ? b->acts[i - 1].out : b->embedded, &b->acts[i]);
+    for (size_t i = b->cfg.n_layers; i-- > 0;) {
+        const float *in = i > 0 ? b->acts[i - 1].out : b->embedded;
+        if (b->checkpointing && i + 1 < b->cfg.n_layers) /* the last layer's are still there */
+            layer_forward(b, pass, i, in, &b->acts[i]);
+        layer_backward(b, pass, i, in, &b->acts[i]);
+    }
     embeddings_backward(b, pass, batch);
 }
 
@@ -370,7 +218,7 @@ enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, fl
     size_t count = 0;
     if (bert->inference || batch->labels == NULL)
         return nm_fail(diag, NM_ESTATE, "a model opened for tagging, or a batch without labels, cannot be trained");
-    enum nm_err err = set_up(bert, batch, true, &att, diag);
+    enum nm_err err = nm_bert_set_up(bert, batch, true, &att, diag);
     if (err != NM_OK)
         return err;
     for (size_t t = 0; t < batch->n_tokens; t++)
@@ -387,6 +235,7 @@ enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, fl
     } else {
         work.scale = scale / (float)count;
         touch_rows(bert, batch);
+        nm_team_set_precision(bert->team, bert->precision);
         nm_team_run(bert->team, train_by_team, &work);
         bert->fresh = false;
     }

@@ -18,21 +18,25 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+size_t nm_team_count(size_t n_threads)
+{
+    return n_threads == 0 ? (size_t)omp_get_num_procs() : n_threads;
+}
+
 /* Where the parts of a team's memory stand, in floats; returns their sum. */
 struct room {
     size_t threads, sums, own, shared;
 };
 
-static size_t room_of(struct room *room, const struct nm_team_options *o, const struct nm_gemm *gemm)
+static size_t room_of(struct room *room, const struct nm_team_options *o)
 {
     const size_t wide = (o->widest + NM_GEMM_COLS) / 16 * 16;
-    room->threads = o->n_threads == 0 ? (size_t)omp_get_num_procs() : o->n_threads;
+    room->threads = nm_team_count(o->n_threads);
     room->sums = 3 * wide;
     room->own = room->shared = 0;
-    if (gemm != NULL && o->largest > 0) {
-        room->own = NM_GEMM_BLOCK * max_size(wide, GRAD_ROWS) / gemm->group;
-        room->shared =
-            max_size(o->largest + (size_t)NM_GEMM_COLS * (wide + 1), (size_t)GRAD_ROWS * wide) / gemm->group;
+    if (o->largest > 0) { /* in units of fp32, which are the most */
+        room->own = NM_GEMM_BLOCK * max_size(wide, GRAD_ROWS);
+        room->shared = max_size(o->largest + (size_t)NM_GEMM_COLS * (wide + 1), (size_t)GRAD_ROWS * wide);
         room->shared = (room->shared + 31) / 16 * 16;
     }
     return room->threads * (room->sums + room->own) + 2 * room->shared;
@@ -41,7 +45,7 @@ static size_t room_of(struct room *room, const struct nm_team_options *o, const 
 size_t nm_team_memory(const struct nm_team_options *options)
 {
     struct room room;
-    return room_of(&room, options, nm_gemm_get(options->precision)) * sizeof(float);
+    return room_of(&room, options) * sizeof(float);
 }
 
 enum nm_err nm_team_new(struct nm_team **team, const struct nm_team_options *options)
@@ -51,8 +55,9 @@ enum nm_err nm_team_new(struct nm_team **team, const struct nm_team_options *opt
     if (t == NULL)
         return NM_ENOMEM;
     t->k = nm_kernels_get();
-    t->gemm = nm_gemm_get(options->precision);
-    t->memory_floats = room_of(&room, options, t->gemm);
+    t->gemm = t->of[NM_FP32] = nm_gemm_get(NM_FP32);
+    t->of[NM_BF16] = nm_gemm_get(NM_BF16);
+    t->memory_floats = room_of(&room, options);
     t->n_threads = (int)room.threads;
     t->scratch = room.sums;
     t->own_units = room.own;
@@ -107,6 +112,11 @@ const struct nm_kernels *nm_team_kernels(const struct nm_team *team)
 void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels)
 {
     team->k = kernels;
+}
+
+void nm_team_set_precision(struct nm_team *team, enum nm_precision precision)
+{
+    team->gemm = team->of[precision];
 }
 
 void nm_team_set_gemm(struct nm_team *team, const struct nm_gemm *gemm)

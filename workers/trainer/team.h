@@ -21,9 +21,10 @@ struct own {
 struct nm_team {
     int n_threads;
     const struct nm_kernels *k;
-    const struct nm_gemm *gemm; /* NULL: OpenBLAS */
-    struct own *own;            /* (n_threads) */
-    uint32_t *shared[2];        /* packed right operands: one is packed while the other may still be read */
+    const struct nm_gemm *gemm;  /* NULL: OpenBLAS */
+    const struct nm_gemm *of[2]; /* by precision */
+    struct own *own;             /* (n_threads) */
+    uint32_t *shared[2];         /* packed right operands: one is packed while the other may still be read */
     size_t shared_units, own_units;
     float *memory; /* what all of these are parts of */
     size_t memory_floats;

@@ -34,16 +34,21 @@ struct nm_team_options {
     size_t n_threads; /* 0: one a core */
     size_t widest;    /* the widest row of a dense layer or a norm */
     size_t largest;   /* values of the largest weight; 0: no dense layers */
-    enum nm_precision precision;
 };
 
-/* nm_team_new - sets OpenBLAS to one thread, for the whole process.  NM_ENOMEM. */
+/* nm_team_new - multiplies in fp32.  Sets OpenBLAS to one thread, for the whole process.  NM_ENOMEM. */
 enum nm_err nm_team_new(struct nm_team **team, const struct nm_team_options *options);
 void nm_team_destroy(struct nm_team **team);
 size_t nm_team_threads(const struct nm_team *team);
+
+/* nm_team_count - how many threads n_threads asks for: 0 is one a core. */
+size_t nm_team_count(size_t n_threads);
 const struct nm_kernels *nm_team_kernels(const struct nm_team *team);
 
-/* For tests; of a team whose precision was bf16, only another bf16 (the units of fp32 are twice as many). */
+/* nm_team_set_precision - of the products from now on; outside nm_team_run. */
+void nm_team_set_precision(struct nm_team *team, enum nm_precision precision);
+
+/* For tests; gemm NULL: OpenBLAS. */
 struct nm_gemm;
 void nm_team_set_kernels(struct nm_team *team, const struct nm_kernels *kernels);
 void nm_team_set_gemm(struct nm_team *team, const struct nm_gemm *gemm);
