@@ -1,5 +1,6 @@
 # unit tests of the aligner part: one nm_test() line each
 nm_test(tokenize LINK nm_aligner)
+nm_test(scheme LINK nm_tokenizer)
 nm_test(matcher LINK nm_aligner)
 nm_test(shard LINK nm_shard)
 nm_test(aside LINK nm_shard)

@@ -33,6 +33,18 @@ void nm_tokens_clean_up(struct nm_tokens *tokens)
     *tokens = (struct nm_tokens){0};
 }
 
+enum nm_err nm_tokens_add(struct nm_tokens *tokens, struct nm_token token)
+{
+    if (tokens->count == tokens->cap) {
+        struct nm_token *v = nm_array_grow(tokens->v, &tokens->cap, tokens->count + 1, sizeof *v);
+        if (v == NULL)
+            return NM_ENOMEM;
+        tokens->v = v;
+    }
+    tokens->v[tokens->count++] = token;
+    return NM_OK;
+}
+
 /* The ideographs that BERT's BasicTokenizer sets apart (Devlin et al. 2019, tokenization.py). */
 static bool is_ideograph(int32_t cp)
 {
@@ -68,6 +80,11 @@ bool nm_tokens_is_gap(int32_t cp)
 {
     enum shape shape = shape_of(cp);
     return shape == SHAPE_GAP || shape == SHAPE_FORMAT;
+}
+
+bool nm_tokens_is_blank(int32_t cp)
+{
+    return shape_of(cp) == SHAPE_GAP;
 }
 
 /* Decode at *at and step over it.  False: not UTF-8. */
@@ -127,13 +144,9 @@ enum nm_err nm_tokenize(const char *text, size_t len, struct nm_tokens *tokens)
                 kind = NM_TOKEN_UNICODE;
             at = end;
         }
-        if (tokens->count == tokens->cap) {
-            struct nm_token *v = nm_array_grow(tokens->v, &tokens->cap, tokens->count + 1, sizeof *v);
-            if (v == NULL)
-                return NM_ENOMEM;
-            tokens->v = v;
-        }
-        tokens->v[tokens->count++] = (struct nm_token){(uint32_t)start, (uint32_t)at, kind};
+        enum nm_err err = nm_tokens_add(tokens, (struct nm_token){(uint32_t)start, (uint32_t)at, kind});
+        if (err != NM_OK)
+            return err;
     }
     return NM_OK;
 }

@@ -27,7 +27,7 @@
 enum nm_token_kind {
     NM_TOKEN_WORD,   /* ASCII letters and digits only */
     NM_TOKEN_SYMBOL, /* one ASCII character that is neither */
-    NM_TOKEN_UNICODE /* anything with a byte over 0x7f */
+    NM_TOKEN_UNICODE /* anything with a byte over 0x7f; any at all, from the other tokenisers */
 };
 
 /* Bytes [start, end) of the text, on code-point boundaries, never empty. */
@@ -44,6 +44,9 @@ struct nm_tokens {
 void nm_tokens_init(struct nm_tokens *tokens);
 void nm_tokens_clean_up(struct nm_tokens *tokens);
 
+/* nm_tokens_add - one behind the last.  NM_ENOMEM. */
+enum nm_err nm_tokens_add(struct nm_tokens *tokens, struct nm_token token);
+
 /* nm_tokenize - replace the content of tokens by those of text[0..len), in order, without overlap; what lies
  * between them is gap.  NM_EFORMAT: not UTF-8; NM_ELIMIT: over 4 GiB; NM_ENOMEM.  Any thread.
  * Test: unit tokenize (random Unicode, the corpora joined and cut again). */
@@ -51,6 +54,9 @@ enum nm_err nm_tokenize(const char *text, size_t len, struct nm_tokens *tokens);
 
 /* nm_tokens_is_gap - true if the code point never is part of a token by itself (see "gap" above). */
 bool nm_tokens_is_gap(int32_t cp);
+
+/* nm_tokens_is_blank - true of white space, controls and the zero-width space: what parts words in every style. */
+bool nm_tokens_is_blank(int32_t cp);
 
 /* nm_form - append what a token is compared by: its text in NFC without format characters and, if folded, in
  * lower case (simple mapping, one code point for one).  NM_EFORMAT: not UTF-8; NM_ENOMEM, NM_ELIMIT. */
