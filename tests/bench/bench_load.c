@@ -139,7 +139,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: bench_load PORT CONNECTIONS SECONDS BODIES\n");
         return 2;
     }
-    struct load load = {.port = (uint16_t)strtoul(argv[1], NULL, 10), .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    static struct load load;
+    load = (struct load){.port = (uint16_t)strtoul(argv[1], NULL, 10), .epoll = epoll_create1(EPOLL_CLOEXEC)};
     size_t n = strtoul(argv[2], NULL, 10);
     struct connection *connections = calloc(n, sizeof *connections);
     struct epoll_event events[EVENTS];

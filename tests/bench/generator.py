@@ -95,6 +95,7 @@ class Nermill:
                 sys.exit((self.dir / "log").read_text())
             time.sleep(0.02)
         self.endpoints = json.loads(endpoints.read_text())
+        self.sink = self.start("bench_sink", self.endpoints["broker"], self.dir / "sink")
         self.generator = self.start("nermill-generator", "--broker", self.endpoints["broker"], "--state", self.dir / "state")
 
     def start(self, name, *args):
@@ -109,7 +110,7 @@ class Nermill:
         return self
 
     def __exit__(self, *_args):
-        for process in (self.generator, self.broker):
+        for process in (self.generator, self.sink, self.broker):
             if process.poll() is None:
                 process.kill()
             process.wait()

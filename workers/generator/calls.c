@@ -1,4 +1,5 @@
 /* calls.c - from a queued job to its verdict. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -263,51 +264,64 @@ void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *ou
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-static void judge(struct nm_generator *g, struct nm_job *job)
+/* Judged, and in the spool if that could be: on to the broker. */
+static void pass_on(struct nm_generator *g, struct nm_job *job)
 {
     struct nm_endpoint *e = job->endpoint;
-    struct nm_diag why = {""};
-    struct nm_msg_response response = job->response;
-    enum nm_err err = nm_recipe_answer(g->recipe, &job->task, &job->arena, &response, &why);
-    if (err == NM_OK) {
-        if (response.status == 200)
+    if (job->judged == NM_OK) {
+        if (job->response.status == 200)
             nm_pool_success(&g->pool, e);
-        g->accepted += response.accepted;
-        nm_debug("task %llu.%llu: %s %s: %s", (unsigned long long)job->number, (unsigned long long)job->attempt,
-                 response.accepted ? "accepted" : response.rule.ptr, response.detail.ptr, response.text.ptr);
-        (void)nm_generator_send_response(g, job, &response);
+        g->accepted += job->accepted;
+        (void)nm_generator_send_response(g, job, job->frame);
         return;
     }
     struct nm_chat_fault fault;
-    nm_chat_garbage(shown(e), why.text, &fault);
+    nm_chat_garbage(shown(e), job->why != NULL ? job->why : nm_err_name(job->judged), &fault);
     int64_t pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
     (void)nm_spool_drop(g->spool, (struct nm_spool_key){job->number, job->attempt});
     g->drops = true;
     nm_generator_fail(g, job, &fault, pause, (long)job->response.status);
 }
 
-enum nm_err nm_generator_settle(struct nm_generator *g)
+static void not_spooled(struct nm_generator *g, size_t answers, enum nm_err err, const struct nm_diag *why)
 {
-    if (g->answered.n == 0)
-        return NM_OK;
-    enum nm_err err = NM_OK;
-    for (const struct nm_job *job = g->answered.head; job != NULL && err == NM_OK; job = job->after) {
-        struct nm_spool_entry entry = {job->task, job->response};
-        err = nm_spool_put(g->spool, &entry);
-    }
-    struct nm_diag why = {""};
-    if (err == NM_OK)
-        err = nm_spool_commit(g->spool, &why);
-    if (err != NM_OK && g->fatal == NM_OK) {
+    const char *text = why->text[0] != '\0' ? why->text : nm_err_name(err);
+    g->drops = true;
+    if (answers == 0) {
+        nm_warn("the spool keeps acknowledged answers for now: %s", text);
+    } else if (g->fatal == NM_OK) {
         /* what was paid for still reaches the broker from memory; nothing more is bought */
-        g->fatal = err;
-        (void)nm_fail(&g->why, err, "the spool in %s cannot take the answers: %s; free some space and start again",
-                      g->options->state_dir, why.text[0] != '\0' ? why.text : nm_err_name(err));
+        g->fatal =
+            nm_fail(&g->why, err, "the spool in %s cannot take the answers: %s; free some space and start again",
+                    g->options->state_dir, text);
         nm_error("%s", g->why.text);
     }
-    g->drops = g->drops && err != NM_OK;
+}
+
+void nm_generator_settle(struct nm_generator *g, bool drops)
+{
+    struct nm_job_queue batch;
+    struct nm_diag why;
+    enum nm_err spooled;
     struct nm_job *job;
-    while ((job = nm_job_pop(&g->answered)) != NULL)
-        judge(g, job);
-    return NM_OK;
+    if (nm_judge_take(g->judge, &batch, &spooled, &why)) {
+        if (spooled != NM_OK)
+            not_spooled(g, batch.n, spooled, &why);
+        while ((job = nm_job_pop(&batch)) != NULL)
+            pass_on(g, job);
+    }
+    if (nm_judge_busy(g->judge) || (g->answered.n == 0 && !(drops && g->drops)))
+        return;
+    g->drops = false;
+    nm_judge_give(g->judge, &g->answered);
+}
+
+void nm_generator_settle_all(struct nm_generator *g)
+{
+    struct pollfd finished = {.fd = nm_judge_fd(g->judge), .events = POLLIN};
+    do {
+        nm_generator_settle(g, false);
+        if (nm_judge_busy(g->judge))
+            (void)poll(&finished, 1, -1);
+    } while (nm_judge_busy(g->judge) || g->answered.n > 0);
 }

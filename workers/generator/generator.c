@@ -67,11 +67,14 @@ static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)
         err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", g->options->state_dir);
     if (err == NM_OK)
         err = nm_spool_open(path, nm_worker_run(g->worker), &g->spool, diag);
+    if (err == NM_OK)
+        err = nm_judge_new(g->spool, g->recipe, &g->judge, diag);
     return err == NM_OK ? nm_generator_recover(g, diag) : err;
 }
 
 static void clean_up(struct nm_generator *g)
 {
+    nm_judge_destroy(&g->judge);
     if (g->llm != NULL)
         nm_llm_cancel(g->llm); /* first: its calls point to jobs */
     nm_llm_destroy(&g->llm);
@@ -101,13 +104,14 @@ static int sooner(int a, int64_t b)
 static void wait_for_work(const struct nm_generator *g, int worker_ms)
 {
     struct pollfd fds[] = {{.fd = nm_worker_fd(g->worker), .events = POLLIN},
-                           {.fd = nm_llm_fd(g->llm), .events = POLLIN}};
+                           {.fd = nm_llm_fd(g->llm), .events = POLLIN},
+                           {.fd = nm_judge_fd(g->judge), .events = POLLIN}};
     int64_t now = nm_clock_mono_ms();
     int wait = sooner(worker_ms, nm_llm_wait_ms(g->llm));
     wait = sooner(wait, nm_pool_wait_ms(&g->pool, now));
     if (g->drops || g->hand_in || g->leaving || g->failed.n > 0)
         wait = sooner(wait, TICK_MS);
-    (void)poll(fds, 2, wait); /* a signal ends it: the loop looks at what was asked */
+    (void)poll(fds, sizeof fds / sizeof *fds, wait); /* a signal ends it: the loop looks at what was asked */
 }
 
 static void report(struct nm_generator *g, int64_t now)
@@ -127,14 +131,7 @@ static void tick(struct nm_generator *g, int64_t now)
     if (now < g->tick_at)
         return;
     g->tick_at = now + TICK_MS;
-    struct nm_diag why = {""};
-    if (g->drops) {
-        enum nm_err err = nm_spool_commit(g->spool, &why);
-        if (err == NM_OK)
-            g->drops = false;
-        else
-            nm_warn("the spool keeps acknowledged answers for now: %s", why.text);
-    }
+    nm_generator_settle(g, true);
     nm_generator_hand_in(g, now);
     report(g, now);
 }
@@ -170,6 +167,8 @@ static bool go_on(struct nm_generator *g, int64_t now)
         }
         return true;
     }
+    if (g->answered.n > 0 || nm_judge_busy(g->judge))
+        return true;
     if (g->quiet_since == 0)
         g->quiet_since = now;
     size_t unsaid = g->jobs.n - nm_generator_waiting(g); /* answers and failures that the broker has not taken */
@@ -182,8 +181,7 @@ static enum nm_err turn(struct nm_generator *g, int *wait_ms, struct nm_diag *di
 {
     int64_t now = nm_clock_mono_ms();
     enum nm_err err = nm_llm_step(g->llm);
-    if (err == NM_OK)
-        err = nm_generator_settle(g);
+    nm_generator_settle(g, false);
     if (err != NM_OK)
         return nm_fail(diag, err, "the HTTP engine fails: %s", nm_err_name(err));
     tick(g, now);
@@ -204,6 +202,7 @@ static enum nm_err work(struct nm_generator *g, struct nm_diag *diag)
             wait_for_work(g, wait_ms);
     }
     struct nm_diag ignored;
+    nm_generator_settle_all(g); /* whatever ended it: what was paid for is on the disk */
     /* Only now: earlier, they would come straight back. */
     nm_generator_unsent(g, &g->waiting, "the generator leaves", false);
     for (size_t i = 0; i < g->pool.n; i++)

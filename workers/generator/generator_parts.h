@@ -6,6 +6,7 @@
 #include "workers/generator/constraint.h"
 #include "workers/generator/generator.h"
 #include "workers/generator/job.h"
+#include "workers/generator/judge.h"
 #include "workers/generator/llm.h"
 #include "workers/generator/pool.h"
 #include "workers/generator/recipe.h"
@@ -20,10 +21,11 @@ struct nm_generator {
     struct nm_pool pool;
     struct nm_llm *llm;
     struct nm_spool *spool;
+    struct nm_judge *judge;
     struct nm_job_table jobs;
     struct nm_job_queue waiting;  /* QUEUED, for any endpoint */
     struct nm_job_queue *named;   /* (pool.n) QUEUED, for that one */
-    struct nm_job_queue answered; /* ANSWERED: of this turn of the loop */
+    struct nm_job_queue answered; /* ANSWERED: the judge's next batch */
     struct nm_job_queue failed;   /* FAILED: not yet sent */
     struct nm_buf body;           /* scratch: request bodies, frames */
     size_t most;                  /* calls in flight at most */
@@ -44,7 +46,10 @@ struct nm_job_queue *nm_generator_queue(struct nm_generator *g, const struct nm_
 size_t nm_generator_waiting(const struct nm_generator *g);
 void nm_generator_unsent(struct nm_generator *g, struct nm_job_queue *queue, const char *why, bool fatal);
 void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome);
-enum nm_err nm_generator_settle(struct nm_generator *g); /* commit what was answered, judge it, send it */
+/* nm_generator_settle - pass on what the judge has finished and give it what was answered; where nothing was, and
+ * drops is set, what waits to leave the spool.  nm_generator_settle_all - and wait until nothing is left. */
+void nm_generator_settle(struct nm_generator *g, bool drops);
+void nm_generator_settle_all(struct nm_generator *g);
 
 /* intake.c: what the broker says, and handing in. */
 enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);
@@ -55,7 +60,6 @@ void nm_generator_send_failed(struct nm_generator *g);
 void nm_generator_hand_in(struct nm_generator *g, int64_t now); /* again what was not acknowledged */
 void nm_generator_fail(struct nm_generator *g, struct nm_job *job, const struct nm_chat_fault *fault,
                        int64_t pause_ms, long status);
-enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *job,
-                                       const struct nm_msg_response *response);
+enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *job, struct nm_str frame);
 
 #endif

@@ -16,11 +16,9 @@ static void forget(struct nm_generator *g, struct nm_job *job)
 
 /* ---- handing in ------------------------------------------------------------------------------ */
 
-enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *job,
-                                       const struct nm_msg_response *response)
+enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *job, struct nm_str frame)
 {
-    struct nm_msg msg = {.type = NM_MSG_response, .u.response = *response};
-    enum nm_err err = nm_worker_send(g->worker, &msg);
+    enum nm_err err = nm_worker_send_frame(g->worker, frame);
     job->state = NM_JOB_SENT;
     job->sent_ms = err == NM_OK ? nm_clock_mono_ms() : 0;
     g->hand_in |= err != NM_OK;
@@ -30,6 +28,7 @@ enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *jo
     nm_arena_clean_up(&job->arena); /* from here on the spool has it */
     job->task = (struct nm_msg_task){0};
     job->response = (struct nm_msg_response){0};
+    job->frame = (struct nm_str){0};
     return err;
 }
 
@@ -43,8 +42,12 @@ static enum nm_err hand_in_one(struct nm_generator *g, struct nm_job *job)
     enum nm_err err = nm_spool_get(g->spool, (struct nm_spool_key){job->number, job->attempt}, &arena, &entry, &why);
     if (err == NM_OK)
         err = nm_recipe_answer(g->recipe, &entry.task, &arena, &entry.response, &why);
+    struct nm_msg msg = {.type = NM_MSG_response, .u.response = entry.response};
+    nm_buf_reset(&g->body);
+    if (err == NM_OK)
+        err = nm_msg_encode(&msg, &g->body);
     if (err == NM_OK) {
-        err = nm_generator_send_response(g, job, &entry.response);
+        err = nm_generator_send_response(g, job, (struct nm_str){g->body.data, g->body.len});
     } else if (err == NM_EFORMAT || err == NM_ENOENT) {
         /* garbage that was spooled when the process was killed: the task goes back by the next hello */
         nm_warn("task %llu.%llu: the spooled answer is of no use: %s", (unsigned long long)job->number,

@@ -1,6 +1,6 @@
 /* job.h - one attempt at a task, from its lease to the broker's acknowledgement, and the table of all of them.
  *
- *     QUEUED --call--> CALLING --answer--> ANSWERED --commit, verdict--> SENT --ack--> gone
+ *     QUEUED --call--> CALLING --answer--> ANSWERED --judge (judge.h)--> SENT --ack--> gone
  *                         |                                  |
  *                         +--no answer--> FAILED <--garbage--+   FAILED --sent--> gone
  *
@@ -26,6 +26,11 @@ struct nm_job {
     struct nm_msg_task task;
     struct nm_recipe_call call;
     struct nm_msg_response response;
+    /* ANSWERED, out of the judge's hands */
+    enum nm_err judged;  /* NM_OK: there is a verdict */
+    const char *why;     /* there is none; NULL: no memory to say it */
+    struct nm_str frame; /* the verdict, as it is sent */
+    bool accepted;
     struct nm_msg_failure failure; /* FAILED */
     struct nm_endpoint *endpoint;  /* CALLING and later */
     int64_t sent_ms;               /* SENT: when last handed in; 0: not yet */

@@ -1,5 +1,6 @@
 #include "workers/generator/spool.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,20 +10,26 @@
 
 enum { SCHEMA = 1, PENDING_MAX = 256 << 20 };
 
-/* One change that waits for the commit; value bytes stand in the spool's buffer. */
+/* One change that waits for the commit; value bytes stand in its group's buffer. */
 struct change {
     struct nm_key key;
     size_t start, len; /* len 0: drop */
 };
 
-struct nm_spool {
-    struct nm_store *store;
-    struct nm_db db;
-    uint64_t run;
+struct group {
     struct change *changes;
     size_t n, cap;
     struct nm_buf bytes;
-    struct nm_buf task, answer; /* scratch */
+};
+
+struct nm_spool {
+    pthread_mutex_t lock;    /* of pending and the scratch */
+    pthread_mutex_t on_disk; /* of the store and writing; taken before lock */
+    struct nm_store *store;
+    struct nm_db db;
+    uint64_t run;
+    struct group pending, writing; /* writing holds what a failed commit has left */
+    struct nm_buf task, answer;    /* scratch */
 };
 
 static struct nm_key key_of(uint64_t run, struct nm_spool_key key)
@@ -39,7 +46,10 @@ enum nm_err nm_spool_open(const char *dir, const char *run, struct nm_spool **sp
     struct nm_spool *made = calloc(1, sizeof *made);
     if (made == NULL)
         return nm_fail(diag, NM_ENOMEM, "%s: out of memory", dir);
-    nm_buf_init(&made->bytes, PENDING_MAX);
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_mutex_init(&made->on_disk, NULL);
+    nm_buf_init(&made->pending.bytes, PENDING_MAX);
+    nm_buf_init(&made->writing.bytes, PENDING_MAX);
     nm_buf_init(&made->task, NM_FRAME_MAX);
     nm_buf_init(&made->answer, NM_FRAME_MAX);
     made->run = nm_hash64(run, strlen(run), 0);
@@ -60,34 +70,39 @@ void nm_spool_close(struct nm_spool **spool)
         return;
     if (old->store != NULL)
         nm_store_close(&old->store);
-    nm_buf_clean_up(&old->bytes);
+    nm_buf_clean_up(&old->pending.bytes);
+    nm_buf_clean_up(&old->writing.bytes);
     nm_buf_clean_up(&old->task);
     nm_buf_clean_up(&old->answer);
-    free(old->changes);
+    free(old->pending.changes);
+    free(old->writing.changes);
+    pthread_mutex_destroy(&old->lock);
+    pthread_mutex_destroy(&old->on_disk);
     free(old);
     *spool = NULL;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static enum nm_err add_change(struct nm_spool *spool, struct change change)
+static enum nm_err add_change(struct group *group, struct change change)
 {
-    if (spool->n == spool->cap) {
-        size_t cap = spool->cap == 0 ? 64 : 2 * spool->cap;
-        struct change *grown = realloc(spool->changes, cap * sizeof *grown);
+    if (group->n == group->cap) {
+        size_t cap = group->cap == 0 ? 64 : 2 * group->cap;
+        struct change *grown = realloc(group->changes, cap * sizeof *grown);
         if (grown == NULL)
             return NM_ENOMEM;
-        spool->changes = grown;
-        spool->cap = cap;
+        group->changes = grown;
+        group->cap = cap;
     }
-    spool->changes[spool->n++] = change;
+    group->changes[group->n++] = change;
     return NM_OK;
 }
 
 /* An entry on disk: the length of the task's frame in four bytes, low first; the frame; the response record. */
-enum nm_err nm_spool_put(struct nm_spool *spool, const struct nm_spool_entry *entry)
+static enum nm_err put(struct nm_spool *spool, const struct nm_spool_entry *entry)
 {
     struct nm_msg msg = {.type = NM_MSG_task, .u.task = entry->task};
+    struct nm_buf *bytes = &spool->pending.bytes;
     nm_buf_reset(&spool->task);
     nm_buf_reset(&spool->answer);
     enum nm_err err = nm_msg_encode(&msg, &spool->task);
@@ -95,36 +110,48 @@ enum nm_err nm_spool_put(struct nm_spool *spool, const struct nm_spool_entry *en
         err = nm_response_encode(&entry->response, &spool->answer);
     if (err != NM_OK)
         return err;
-    size_t start = spool->bytes.len, n = spool->task.len;
+    size_t start = bytes->len, n = spool->task.len;
     unsigned char head[4] = {(unsigned char)n, (unsigned char)(n >> 8), (unsigned char)(n >> 16),
                              (unsigned char)(n >> 24)};
-    err = nm_buf_add(&spool->bytes, head, sizeof head);
+    err = nm_buf_add(bytes, head, sizeof head);
     if (err == NM_OK)
-        err = nm_buf_add(&spool->bytes, spool->task.data, spool->task.len);
+        err = nm_buf_add(bytes, spool->task.data, spool->task.len);
     if (err == NM_OK)
-        err = nm_buf_add(&spool->bytes, spool->answer.data, spool->answer.len);
+        err = nm_buf_add(bytes, spool->answer.data, spool->answer.len);
     struct nm_spool_key key = {entry->task.task, entry->task.attempt};
     if (err == NM_OK)
-        err = add_change(spool, (struct change){key_of(spool->run, key), start, spool->bytes.len - start});
+        err = add_change(&spool->pending, (struct change){key_of(spool->run, key), start, bytes->len - start});
     if (err != NM_OK)
-        spool->bytes.len = start;
+        bytes->len = start;
+    return err;
+}
+
+enum nm_err nm_spool_put(struct nm_spool *spool, const struct nm_spool_entry *entry)
+{
+    pthread_mutex_lock(&spool->lock);
+    enum nm_err err = put(spool, entry);
+    pthread_mutex_unlock(&spool->lock);
     return err;
 }
 
 enum nm_err nm_spool_drop(struct nm_spool *spool, struct nm_spool_key key)
 {
-    return add_change(spool, (struct change){key_of(spool->run, key), 0, 0});
+    pthread_mutex_lock(&spool->lock);
+    enum nm_err err = add_change(&spool->pending, (struct change){key_of(spool->run, key), 0, 0});
+    pthread_mutex_unlock(&spool->lock);
+    return err;
 }
 
 static enum nm_err write_changes(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
 {
     (void)diag;
     struct nm_spool *spool = ctx;
-    for (size_t i = 0; i < spool->n; i++) {
-        const struct change *change = &spool->changes[i];
+    const struct group *group = &spool->writing;
+    for (size_t i = 0; i < group->n; i++) {
+        const struct change *change = &group->changes[i];
         enum nm_err err;
         if (change->len > 0)
-            err = nm_txn_put(txn, spool->db, change->key, spool->bytes.data + change->start, change->len);
+            err = nm_txn_put(txn, spool->db, change->key, group->bytes.data + change->start, change->len);
         else
             err = nm_txn_del(txn, spool->db, change->key);
         if (err != NM_OK && !(err == NM_ENOENT && change->len == 0))
@@ -133,15 +160,36 @@ static enum nm_err write_changes(struct nm_txn *txn, void *ctx, struct nm_diag *
     return NM_OK;
 }
 
-enum nm_err nm_spool_commit(struct nm_spool *spool, struct nm_diag *diag)
+/* What waits, to be written: new changes go into the other group meanwhile. */
+static bool swap_groups(struct nm_spool *spool)
 {
-    if (spool->n == 0)
-        return NM_OK;
+    pthread_mutex_lock(&spool->lock);
+    struct group full = spool->pending;
+    spool->pending = spool->writing;
+    spool->writing = full;
+    pthread_mutex_unlock(&spool->lock);
+    return full.n > 0;
+}
+
+static enum nm_err write_group(struct nm_spool *spool, struct nm_diag *diag)
+{
     enum nm_err err = nm_store_write(spool->store, write_changes, spool, diag);
     if (err == NM_OK) {
-        spool->n = 0;
-        nm_buf_reset(&spool->bytes);
+        spool->writing.n = 0;
+        nm_buf_reset(&spool->writing.bytes);
     }
+    return err;
+}
+
+enum nm_err nm_spool_commit(struct nm_spool *spool, struct nm_diag *diag)
+{
+    enum nm_err err = NM_OK;
+    pthread_mutex_lock(&spool->on_disk);
+    if (spool->writing.n > 0) /* left by a commit that failed: before what came since */
+        err = write_group(spool, diag);
+    if (err == NM_OK && swap_groups(spool))
+        err = write_group(spool, diag);
+    pthread_mutex_unlock(&spool->on_disk);
     return err;
 }
 
@@ -179,7 +227,10 @@ enum nm_err nm_spool_get(struct nm_spool *spool, struct nm_spool_key key, struct
                          struct nm_spool_entry *entry, struct nm_diag *diag)
 {
     struct lookup look = {spool, key_of(spool->run, key), arena, entry};
-    return nm_store_read(spool->store, read_entry, &look, diag);
+    pthread_mutex_lock(&spool->on_disk);
+    enum nm_err err = nm_store_read(spool->store, read_entry, &look, diag);
+    pthread_mutex_unlock(&spool->on_disk);
+    return err;
 }
 
 struct listing {
@@ -235,7 +286,9 @@ enum nm_err nm_spool_keys(struct nm_spool *spool, struct nm_arena *arena, struct
                           size_t *others, struct nm_diag *diag)
 {
     struct listing list = {.spool = spool, .arena = arena};
+    pthread_mutex_lock(&spool->on_disk);
     enum nm_err err = nm_store_read(spool->store, read_keys, &list, diag);
+    pthread_mutex_unlock(&spool->on_disk);
     *keys = list.keys;
     *n = list.n;
     *others = list.others;

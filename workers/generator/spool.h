@@ -2,7 +2,7 @@
  *
  * An entry is the task it answers and the raw answer, both as messages; its key is (run, task, attempt), so that
  * writing it twice is writing it once.  Entries of other runs stay until a worker of that run hands them in.
- * One thread.
+ * Any thread may put and drop while another one commits; whatever reads or commits waits for the commit before it.
  */
 #ifndef NM_GENERATOR_SPOOL_H
 #define NM_GENERATOR_SPOOL_H

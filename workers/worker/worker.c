@@ -127,15 +127,19 @@ void nm_worker_destroy(struct nm_worker **worker)
 /* ---- sending ------------------------------------------------------------------------------------------------------
  */
 
+enum nm_err nm_worker_send_frame(struct nm_worker *w, struct nm_str frame)
+{
+    enum nm_err err = nm_socket_send(w->socket, NULL, frame.ptr, frame.len);
+    if (err == NM_OK)
+        w->last_sent = nm_clock_mono_ms();
+    return err;
+}
+
 enum nm_err nm_worker_send(struct nm_worker *w, const struct nm_msg *msg)
 {
     nm_buf_reset(&w->out);
     enum nm_err err = nm_msg_encode(msg, &w->out);
-    if (err == NM_OK)
-        err = nm_socket_send(w->socket, NULL, w->out.data, w->out.len);
-    if (err == NM_OK)
-        w->last_sent = nm_clock_mono_ms();
-    return err;
+    return err == NM_OK ? nm_worker_send_frame(w, (struct nm_str){w->out.data, w->out.len}) : err;
 }
 
 static enum nm_err send_hello(struct nm_worker *w)

@@ -67,6 +67,8 @@ enum nm_err nm_worker_step(struct nm_worker *worker, int *wait_ms, struct nm_dia
 
 /* nm_worker_send - queue one message to the broker.  NM_EBUSY: over the high-water mark, try after a step. */
 enum nm_err nm_worker_send(struct nm_worker *worker, const struct nm_msg *msg);
+/* nm_worker_send_frame - the same for a message that is encoded already. */
+enum nm_err nm_worker_send_frame(struct nm_worker *worker, struct nm_str frame);
 
 /* nm_worker_goodbye - stop taking tasks; tell the broker.  What is held goes to others. */
 void nm_worker_goodbye(struct nm_worker *worker, const char *reason);
