@@ -70,6 +70,19 @@ static enum nm_err find_encoder(struct nm_job *job, struct nm_diag *diag)
     return err;
 }
 
+/* A file that the project names, if it names one: "" otherwise. */
+static enum nm_err find_file(const struct nm_job *job, const char *key, const char *name, char path[NM_PATH_MAX],
+                             struct nm_diag *diag)
+{
+    path[0] = '\0';
+    if (name == NULL)
+        return NM_OK;
+    enum nm_err err = nm_project_path(job->options.project, name, path, NM_PATH_MAX);
+    if (err == NM_OK && !nm_file_exists(path))
+        err = nm_fail(diag, NM_ENOENT, "%s: %s: %s: not found", job->place.project_file, key, path);
+    return err;
+}
+
 /* Everything that a mistake can be in is read before the first process starts. */
 static enum nm_err check_input(struct nm_job *job, struct nm_diag *diag)
 {
@@ -82,11 +95,10 @@ static enum nm_err check_input(struct nm_job *job, struct nm_diag *diag)
     nm_entities_destroy(&entities);
     if (err == NM_OK && job->options.train)
         err = find_encoder(job, diag);
-    if (err == NM_OK && job->project->gold != NULL) {
-        err = nm_project_path(job->options.project, job->project->gold, job->gold, sizeof job->gold);
-        if (err == NM_OK && !nm_file_exists(job->gold))
-            err = nm_fail(diag, NM_ENOENT, "%s: gold: %s: not found", job->place.project_file, job->gold);
-    }
+    if (err == NM_OK)
+        err = find_file(job, "gold", job->project->gold, job->gold, diag);
+    if (err == NM_OK)
+        err = find_file(job, "trainer: gold_train", job->project->trainer.gold_train, job->gold_train, diag);
     if (err == NM_OK)
         (void)snprintf(job->model_dir, sizeof job->model_dir, "%s", job->place.model);
     return err;
@@ -360,8 +372,10 @@ enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
 
 enum nm_err nm_job_train(struct nm_job *job, struct nm_diag *diag)
 {
+    const bool gold = job->gold_train[0] != '\0';
     const char *const argv[] = {"nermill-trainer", "--broker", job->endpoints.broker, "--model",
-                                job->encoder,      "--out",    job->model_dir,        NULL};
+                                job->encoder,      "--out",    job->model_dir,        gold ? "--gold-train" : NULL,
+                                job->gold_train,   NULL};
     enum nm_err err = nm_crew_start(job->crew, "trainer", 0, argv, diag);
     nm_progress_say(&job->progress, "training on %llu samples", (unsigned long long)job->stats.aligned);
     while (err == NM_OK && !nm_crew_all_ended(job->crew, "trainer")) {

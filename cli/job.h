@@ -39,6 +39,7 @@ struct nm_job {
     char encoder[NM_PATH_MAX];   /* the directory to fine-tune */
     char model_dir[NM_PATH_MAX]; /* the result */
     char gold[NM_PATH_MAX];      /* "" if there is none */
+    char gold_train[NM_PATH_MAX];
     struct nm_run_lock lock;
     struct nm_crew *crew;
     struct nm_endpoints endpoints;

@@ -148,25 +148,6 @@ static void check_broker(struct nm_checker *c, const struct raw_broker *in, stru
         .log_level = levels[nm_value_one_of(c, "broker", 0, "log_level", in->log_level, 1, levels, 4)]};
 }
 
-static void check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out)
-{
-    static const struct raw_trainer nothing = {0};
-    static const char section[] = "trainer";
-    if (in == NULL)
-        in = &nothing;
-    *out = (struct nm_project_trainer){
-        .model = nm_value_text(c, in->model, "${NERMILL_ENCODER}"),
-        .epochs = nm_value_uint(c, section, 0, "epochs", in->epochs, 3, 1, 10000),
-        .batch = nm_value_uint(c, section, 0, "batch", in->batch, 32, 1, 100000),
-        .max_length = nm_value_uint(c, section, 0, "max_length", in->max_length, 256, 8, 65536),
-        .learning_rate = nm_value_float(c, section, 0, "learning_rate", in->learning_rate, 5e-4, 0, 1),
-        .warmup = nm_value_float(c, section, 0, "warmup", in->warmup, 0.1, 0, 1),
-        .weight_decay = nm_value_float(c, section, 0, "weight_decay", in->weight_decay, 0.01, 0, 1),
-        .clip = nm_value_float(c, section, 0, "clip", in->clip, 1.0, 0, 1e9),
-        .dropout = in->dropout != NULL ? nm_value_float(c, section, 0, "dropout", in->dropout, 0, 0, 0.95) : -1,
-        .seed = in->seed != NULL ? *in->seed : 13};
-}
-
 static void check_coverage(struct nm_checker *c, const struct raw_coverage *in, struct nm_project *p)
 {
     if (in->min_per_entity == NULL)
@@ -206,7 +187,7 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
     p->aligner.shard_samples =
         nm_value_uint(c, "aligner", 0, "shard_samples", raw->aligner != NULL ? raw->aligner->shard_samples : NULL,
                       1000, 1, 1000000);
-    check_trainer(c, raw->trainer, &p->trainer);
+    nm_check_trainer(c, raw->trainer, &p->trainer);
 }
 
 /* ---- the face -------------------------------------------------------------------------------- */

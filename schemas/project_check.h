@@ -45,4 +45,7 @@ struct nm_range nm_value_range(struct nm_checker *c, const char *key, const stru
 /* project_generation.c: the sections that say how a text is made and judged. */
 void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, struct nm_project_generation *out);
 
+/* project_trainer.c */
+void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out);
+
 #endif

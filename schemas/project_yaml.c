@@ -81,6 +81,16 @@ static const cyaml_schema_field_t broker_fields[] = {STRING(raw_broker, bind, OP
 static const cyaml_schema_field_t aligner_fields[] = {UINT(raw_aligner, shard_samples), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t trainer_fields[] = {STRING(raw_trainer, model, OPTIONAL),
+                                                      STRING(raw_trainer, gold_train, OPTIONAL),
+                                                      STRING(raw_trainer, recipe, OPTIONAL),
+                                                      UINT(raw_trainer, gold_epochs),
+                                                      FLOAT(raw_trainer, gold_learning_rate),
+                                                      UINT(raw_trainer, upsample),
+                                                      UINT(raw_trainer, patience),
+                                                      FLOAT(raw_trainer, dev_share),
+                                                      FLOAT(raw_trainer, label_smoothing),
+                                                      FLOAT(raw_trainer, gce),
+                                                      FLOAT(raw_trainer, layer_decay),
                                                       UINT(raw_trainer, epochs),
                                                       UINT(raw_trainer, batch),
                                                       UINT(raw_trainer, max_length),

@@ -52,9 +52,10 @@ struct raw_aligner {
 };
 
 struct raw_trainer {
-    char *model;
-    uint32_t *epochs, *batch, *max_length;
-    double *learning_rate, *warmup, *weight_decay, *clip, *dropout;
+    char *model, *gold_train, *recipe;
+    uint32_t *epochs, *gold_epochs, *batch, *max_length, *upsample, *patience;
+    double *learning_rate, *gold_learning_rate, *warmup, *weight_decay, *clip, *dropout;
+    double *dev_share, *label_smoothing, *gce, *layer_decay;
     uint64_t *seed;
 };
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import resource
 import signal
 import subprocess
@@ -70,26 +71,39 @@ class Train(TrainerCase):
 
 
 class Kill(TrainerCase):
-    def run_and_kill(self, out, after, sig):
-        with subprocess.Popen(
-            [harness.program("nermill-trainer"), *map(str, self.train_args(out, "--checkpoint-steps", "1"))],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as process:
-            time.sleep(after)
-            process.send_signal(sig)
+    KILLS = int(os.environ.get("NERMILL_TEST_KILLS", "10"))
+
+    def args(self, out):
+        return self.train_args(out, "--epochs", "24", "--checkpoint-steps", "1", "--gold-train", self.gold_file, "--recipe",
+                               "then", "--gold-epochs", "24", "--dev-share", "0.2")
+
+    def step(self, out):
+        index = self.dir / out / "checkpoint.json"
+        return json.loads(index.read_text())["step"] if index.exists() else 0
+
+    def run_and_kill(self, out, rng):
+        """Some steps more than there were, then kill -9 at a random moment: in a step, a checkpoint, a score."""
+        before = self.step(out)
+        with subprocess.Popen([harness.program("nermill-trainer"), *map(str, self.args(out))],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and self.step(out) <= before:
+                time.sleep(0.002)
+            time.sleep(rng.random() * 0.02)
+            process.kill()
             return process.wait(timeout=60)
 
     def test_killed_and_resumed_gives_the_same_bits(self):
-        self.assertEqual(self.trainer(*self.train_args("whole")).returncode, EXIT_OK)
-        kills = 0
-        for i in range(12):
-            kills += self.run_and_kill("parts", 0.05 + 0.04 * i, signal.SIGKILL) == -signal.SIGKILL
-        self.assertGreater(kills, 3)
-        result = self.trainer(*self.train_args("parts"))
+        self.assertEqual(self.trainer(*self.args("whole")).returncode, EXIT_OK)
+        rng = random.Random(11)
+        for _ in range(self.KILLS):
+            self.assertEqual(self.run_and_kill("parts", rng), -signal.SIGKILL)
+        self.assertGreaterEqual(self.step("parts"), self.KILLS)
+        result = self.trainer(*self.args("parts"))
         self.assertEqual(result.returncode, EXIT_OK, result.stderr)
         whole, parts = (self.dir / d / "model.safetensors" for d in ("whole", "parts"))
         self.assertEqual(whole.read_bytes(), parts.read_bytes())
         self.assertEqual([p.name for p in (self.dir / "parts").glob("checkpoint*")], [])
+        self.assertFalse((self.dir / "parts" / "best").exists())
 
     def test_sigterm_saves_and_says_so(self):
         args = self.train_args("out", "--checkpoint-steps", "0")

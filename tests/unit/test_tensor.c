@@ -232,10 +232,11 @@ static void embedding(void)
 }
 
 static int32_t labels[N];
+static struct nm_loss loss_kind;
 
 static double entropy_loss(void)
 {
-    return nm_cross_entropy(NULL, x, labels, 0.0F, N, 7, NULL);
+    return nm_cross_entropy(NULL, x, labels, 0.0F, N, 7, &loss_kind, NULL);
 }
 
 static void cross_entropy(void)
@@ -244,8 +245,16 @@ static void cross_entropy(void)
     draw(x, N * 7, 2);
     for (size_t i = 0; i < N; i++)
         labels[i] = (int32_t)nm_rng_below(&rng, 8) - 1;
-    (void)nm_cross_entropy(dx, x, labels, 1.0F, N, 7, &n);
-    assert_slope("logits", x, dx, N * 7, entropy_loss);
+    static const struct nm_loss kinds[] = {{0, 0}, {.smoothing = 0.3F}, {.gce = 0.7F}, {.gce = 1}};
+    for (size_t i = 4; i-- > 0;) {
+        loss_kind = kinds[i];
+        (void)nm_cross_entropy(dx, x, labels, 1.0F, N, 7, &loss_kind, &n);
+        assert_slope("logits", x, dx, N * 7, entropy_loss);
+    }
+    /* a small q is nearly cross-entropy; q = 1 is 1 - p */
+    double plain = entropy_loss();
+    loss_kind.gce = 1e-6F;
+    assert_float_equal(entropy_loss(), plain, 1e-3);
     size_t labelled = 0;
     for (size_t i = 0; i < N; i++) {
         labelled += labels[i] >= 0;
@@ -257,7 +266,9 @@ static void cross_entropy(void)
     assert_in_range(n, 1, N - 1);
     const float huge[2] = {1000.0F, -1000.0F};
     const int32_t wrong = 1;
-    assert_float_equal(nm_cross_entropy(NULL, huge, &wrong, 0, 1, 2, NULL), 2000.0, 1e-3);
+    assert_float_equal(nm_cross_entropy(NULL, huge, &wrong, 0, 1, 2, NULL, NULL), 2000.0, 1e-3);
+    assert_float_equal(nm_cross_entropy(NULL, huge, &wrong, 0, 1, 2, &kinds[3], NULL), 1.0, 1e-6);
+    assert_float_equal(nm_cross_entropy(NULL, huge, &wrong, 0, 1, 2, &kinds[1], NULL), 1700.0, 1e-2);
 }
 
 /* Phi and exp against libm in double. */

@@ -147,15 +147,6 @@ static void test_dataset(void **state)
     assert_int_equal(batch.seq_start[0], 0);
     assert_int_equal(batch.seq_start[1], 6);
     assert_int_equal(batch.seq_start[2], 12);
-    uint32_t first[5], again[5], other[5], seen = 0;
-    nm_dataset_shuffle(&set, 13, 0, first);
-    nm_dataset_shuffle(&set, 13, 0, again);
-    nm_dataset_shuffle(&set, 13, 1, other);
-    assert_memory_equal(first, again, sizeof(first));
-    assert_memory_not_equal(first, other, sizeof(first));
-    for (size_t i = 0; i < 5; i++)
-        seen |= 1u << first[i];
-    assert_int_equal(seen, 31);
     nm_dataset_clean_up(&set);
     nm_wordpiece_destroy(&wp);
     nm_corpus_clean_up(&corpus);
@@ -249,6 +240,61 @@ static void test_resume_is_bit_exact(void **state)
     nm_corpus_clean_up(&corpus);
 }
 
+/* Two stages with a held-out part, stopped everywhere: the same weights, and those of the best epoch. */
+static void test_resume_over_stages(void **state)
+{
+    (void)state;
+    struct nm_corpus corpus;
+    struct nm_training_result result;
+    read_corpus(&corpus);
+    struct nm_training t[2];
+    for (size_t i = 0; i < 2; i++) {
+        t[i] = training(&corpus, i == 0 ? path_of("stages-whole") : path_of("stages-parts"));
+        t[i].n_gold = 3;
+        t[i].recipe.mix = NM_MIX_THEN;
+        t[i].recipe.epochs = 2;
+        t[i].recipe.gold_epochs = 4;
+        t[i].recipe.dev_share = 0.34;
+        t[i].recipe.layer_decay = 0.9;
+        t[i].recipe.gce = 0.5;
+    }
+    train(&t[0], NM_OK, &result);
+    const size_t steps = result.steps;
+    assert_int_equal(steps, 2 * 1 + 4 * 1);
+    assert_in_range(result.best_epoch, 3, 6); /* the first stage's epochs don't compete */
+    nm_training_result_clean_up(&result);
+    for (size_t i = 1; i < steps; i++) {
+        t[1].max_steps = i;
+        train(&t[1], NM_ECANCELED, &result);
+    }
+    t[1].max_steps = 0;
+    train(&t[1], NM_OK, &result);
+    nm_training_result_clean_up(&result);
+    assert_same_file(path_of("stages-whole/model.safetensors"), path_of("stages-parts/model.safetensors"), true);
+    assert_false(nm_file_exists(path_of("stages-parts/best")));
+    nm_corpus_clean_up(&corpus);
+}
+
+static void test_patience(void **state)
+{
+    (void)state;
+    struct nm_corpus corpus;
+    struct nm_training_result result;
+    read_corpus(&corpus);
+    struct nm_training t = training(&corpus, path_of("patience"));
+    t.dev = &corpus;
+    t.recipe.epochs = 60;
+    t.recipe.dropout = 0;
+    t.recipe.patience = 4;
+    train(&t, NM_OK, &result); /* it learns five sentences by heart, and then nothing gets better */
+    assert_true(result.best_epoch > 0 && result.steps < 60 * 3);
+    assert_int_equal(result.steps, (result.best_epoch + 4) * 3);
+    assert_true(result.best_f1 > 0 &&
+                result.scores.micro.f1 == result.best_f1); /* gold is dev here: its weights are kept */
+    nm_training_result_clean_up(&result);
+    nm_corpus_clean_up(&corpus);
+}
+
 static void test_damaged_checkpoint(void **state)
 {
     (void)state;
@@ -260,8 +306,9 @@ static void test_damaged_checkpoint(void **state)
     t.max_steps = 2;
     train(&t, NM_ECANCELED, &result);
     static const char *const bad[] = {"", "{}", "[1,2",
-                                      "{\"version\":1,\"directory\":\"../x\",\"recipe\":\"0\",\"step\":1,"
-                                      "\"seconds\":0.0,\"tokens\":1,\"loss_sum\":0.0,\"losses\":[]}"};
+                                      "{\"version\":2,\"directory\":\"../x\",\"recipe\":\"0\",\"step\":1,"
+                                      "\"seconds\":0.0,\"tokens\":1,\"loss_sum\":0.0,\"best_epoch\":0,"
+                                      "\"best_f1\":0.0,\"losses\":[]}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         write_file(path_of("damaged/checkpoint.json"), bad[i]);
         assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EFORMAT);
@@ -287,6 +334,14 @@ static void test_bad_recipes(void **state)
     t.recipe = good;
     t.recipe.dropout = 1;
     assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
+    t.recipe = good;
+    t.recipe.patience = 2;
+    assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
+    assert_non_null(strstr(diag.text, "dev-share"));
+    t.recipe = good;
+    t.recipe.smoothing = t.recipe.gce = 0.1;
+    assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
+    assert_non_null(strstr(diag.text, "two losses"));
     nm_corpus_clean_up(&corpus);
     nm_corpus_init(&corpus);
     assert_int_equal(nm_corpus_parse_conll(&corpus, "t", "a O\n", 4, true, &diag), NM_OK);
@@ -431,6 +486,8 @@ int main(void)
         cmocka_unit_test(test_dataset),
         cmocka_unit_test(test_learns_and_knows_it_is_done),
         cmocka_unit_test(test_resume_is_bit_exact),
+        cmocka_unit_test(test_resume_over_stages),
+        cmocka_unit_test(test_patience),
         cmocka_unit_test(test_damaged_checkpoint),
         cmocka_unit_test(test_bad_recipes),
         cmocka_unit_test(test_long_sentences),

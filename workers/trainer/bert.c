@@ -237,6 +237,11 @@ void nm_bert_set_dropout(struct nm_bert *bert, float p)
     bert->cfg.hidden_dropout = bert->cfg.attention_dropout = bert->cfg.classifier_dropout = p;
 }
 
+void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce)
+{
+    bert->loss = (struct nm_loss){.smoothing = smoothing, .gce = gce};
+}
+
 bool nm_bert_head_loaded(const struct nm_bert *bert)
 {
     return bert->head_loaded;

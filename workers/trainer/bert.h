@@ -73,6 +73,9 @@ struct nm_params *nm_bert_params(struct nm_bert *bert);
 /* nm_bert_set_dropout - of hidden states and attention, for the trainings that follow and for config.json. */
 void nm_bert_set_dropout(struct nm_bert *bert, float p);
 
+/* nm_bert_set_loss - of the trainings that follow; see struct nm_loss in tensor.h.  Cross-entropy unless set. */
+void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce);
+
 /* nm_bert_head_loaded - false where the classifier was newly initialised. */
 bool nm_bert_head_loaded(const struct nm_bert *bert);
 
@@ -96,11 +99,11 @@ enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, 
                             struct nm_diag *diag);
 
 /* nm_bert_train - forward with dropout and backward: adds this batch's gradients to params->grad.
- * The loss is mean cross-entropy over the labelled tokens, as transformers computes it, times scale (1 for a
- * whole step; a micro-batch's share of the step's labelled tokens when accumulating).  dropout_key names the
- * random masks: the same key, batch and weights give the same bits (single-threaded), so pass one that is
- * different in every micro-batch (nm_mix64 of seed and step).  Where no token is labelled the loss is 0 and
- * the gradients are unchanged. loss: mean cross-entropy, unscaled.  n_labelled: how many tokens had a label.
+ * The loss (cross-entropy unless nm_bert_set_loss) is the mean over the labelled tokens, as transformers computes it,
+ * times scale (1 for a whole step; a micro-batch's share of the step's labelled tokens when accumulating).
+ * dropout_key names the random masks: the same key, batch and weights give the same bits (single-threaded), so pass
+ * one that is different in every micro-batch (nm_mix64 of seed and step).  Where no token is labelled the loss is 0
+ * and the gradients are unchanged. loss: mean cross-entropy, unscaled.  n_labelled: how many tokens had a label.
  * Either may be NULL. Errors as forward.
  */
 enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, float scale, uint64_t dropout_key,

@@ -39,6 +39,7 @@ struct nm_bert {
     bool inference, checkpointing, head_loaded;
     enum nm_precision precision;
     size_t n_threads;
+    struct nm_loss loss;
     bool fresh; /* gradients hold nothing yet: the next backward overwrites */
     struct nm_team *team;
 

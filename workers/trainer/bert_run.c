@@ -96,7 +96,7 @@ double nm_bert_loss(const struct nm_bert *bert, const struct nm_batch *batch, si
 {
     size_t count = 0;
     double sum =
-        nm_cross_entropy(NULL, bert->logits, batch->labels, 0.0F, batch->n_tokens, bert->cfg.n_labels, &count);
+        nm_cross_entropy(NULL, bert->logits, batch->labels, 0.0F, batch->n_tokens, bert->cfg.n_labels, NULL, &count);
     if (n_labelled != NULL)
         *n_labelled = count;
     return count > 0 ? sum / (double)count : 0.0;
@@ -204,7 +204,8 @@ static void train_by_team(void *arg)
     float *logits = b->logits + own.lo * k;
     nm_dropout_apply(b->team, b->final, last, &drop, pass->n, h);
     nm_linear_forward(b->team, b->logits, b->final, w + b->at.head_w, w + b->at.head_b, pass->n, h, k);
-    double part = nm_cross_entropy(logits, logits, work->batch->labels + own.lo, work->scale, own.n, k, NULL);
+    double part =
+        nm_cross_entropy(logits, logits, work->batch->labels + own.lo, work->scale, own.n, k, &b->loss, NULL);
     double sum = nm_team_sum(b->team, part);
     if (own.first)
         work->loss = sum;

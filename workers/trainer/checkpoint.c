@@ -12,10 +12,11 @@
 #include "common/buf.h"
 #include "common/file.h"
 
-enum { JSON_MAX = 1 << 20, VERSION = 1 };
+enum { JSON_MAX = 1 << 20, VERSION = 2 };
 
 #define PREFIX "checkpoint-"
 #define INDEX "checkpoint.json"
+#define BEST "best"
 
 static const char *const files[] = {"model.safetensors", "config.json", "optimizer.safetensors"};
 
@@ -66,9 +67,10 @@ static enum nm_err write_index(const char *dir, const char *name, const struct n
     json_t *losses = json_array();
     for (size_t i = 0; i < c->n_losses; i++)
         json_array_append_new(losses, json_real(c->losses[i]));
-    json_t *root = json_pack("{s:i, s:s, s:s, s:I, s:f, s:I, s:f, s:o}", "version", (int)VERSION, "directory", name,
-                             "recipe", recipe, "step", (json_int_t)c->step, "seconds", c->seconds, "tokens",
-                             (json_int_t)c->tokens, "loss_sum", c->loss_sum, "losses", losses);
+    json_t *root = json_pack("{s:i, s:s, s:s, s:I, s:f, s:I, s:f, s:I, s:f, s:o}", "version", (int)VERSION,
+                             "directory", name, "recipe", recipe, "step", (json_int_t)c->step, "seconds", c->seconds,
+                             "tokens", (json_int_t)c->tokens, "loss_sum", c->loss_sum, "best_epoch",
+                             (json_int_t)c->best_epoch, "best_f1", c->best_f1, "losses", losses);
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (text == NULL)
@@ -102,18 +104,19 @@ enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *chec
 static bool read_index(const json_t *root, struct nm_checkpoint *c, const char **name)
 {
     const char *recipe = NULL;
-    json_int_t step = 0, tokens = 0, version = 0;
+    json_int_t step = 0, tokens = 0, version = 0, best = 0;
     json_t *losses = NULL;
-    if (json_unpack((json_t *)root, "{s:I, s:s, s:s, s:I, s:F, s:I, s:F, s:o}", "version", &version, "directory",
-                    name, "recipe", &recipe, "step", &step, "seconds", &c->seconds, "tokens", &tokens, "loss_sum",
-                    &c->loss_sum, "losses", &losses) != 0)
+    if (json_unpack((json_t *)root, "{s:I, s:s, s:s, s:I, s:F, s:I, s:F, s:I, s:F, s:o}", "version", &version,
+                    "directory", name, "recipe", &recipe, "step", &step, "seconds", &c->seconds, "tokens", &tokens,
+                    "loss_sum", &c->loss_sum, "best_epoch", &best, "best_f1", &c->best_f1, "losses", &losses) != 0)
         return false;
-    if (version != VERSION || step < 0 || tokens < 0 || strchr(*name, '/') != NULL ||
+    if (version != VERSION || step < 0 || tokens < 0 || best < 0 || strchr(*name, '/') != NULL ||
         strncmp(*name, PREFIX, strlen(PREFIX)) != 0 || json_array_size(losses) > NM_CHECKPOINT_EPOCHS)
         return false;
     c->recipe = strtoull(recipe, NULL, 16);
     c->step = (size_t)step;
     c->tokens = (uint64_t)tokens;
+    c->best_epoch = (size_t)best;
     c->n_losses = json_array_size(losses);
     for (size_t i = 0; i < c->n_losses; i++)
         c->losses[i] = json_number_value(json_array_get(losses, i));
@@ -151,9 +154,28 @@ enum nm_err nm_checkpoint_load_optimizer(const char *model_dir, struct nm_optimi
     return err == NM_OK ? nm_optimizer_load(optimizer, path, diag) : err;
 }
 
+enum nm_err nm_checkpoint_best(const char *dir, char path[NM_FILE_PATH], struct nm_diag *diag)
+{
+    return nm_file_path(dir, BEST, path, diag);
+}
+
+enum nm_err nm_checkpoint_save_best(const char *dir, const struct nm_bert *bert, struct nm_diag *diag)
+{
+    char path[NM_FILE_PATH];
+    enum nm_err err = nm_checkpoint_best(dir, path, diag);
+    if (err == NM_OK)
+        err = nm_file_make_dirs(path, diag);
+    return err == NM_OK ? nm_bert_save(bert, path, diag) : err;
+}
+
 void nm_checkpoint_remove(const char *dir)
 {
     static const char *const index[] = {INDEX};
+    char best[NM_FILE_PATH];
     remove_files(dir, index, 1);
     remove_others(dir, NULL);
+    if (nm_checkpoint_best(dir, best, NULL) == NM_OK) {
+        remove_files(best, files, sizeof(files) / sizeof(files[0]));
+        rmdir(best);
+    }
 }

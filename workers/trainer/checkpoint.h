@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/file.h"
 #include "workers/trainer/bert.h"
 #include "workers/trainer/optimizer.h"
 
@@ -25,6 +26,8 @@ struct nm_checkpoint {
     double loss_sum;                     /* of the present epoch's steps */
     double losses[NM_CHECKPOINT_EPOCHS]; /* mean of each finished epoch */
     size_t n_losses;
+    size_t best_epoch; /* from 1, by its dev score; its weights are in DIR/best.  0: none is kept */
+    double best_f1;
 };
 
 /* nm_checkpoint_save - write everything, then remove the checkpoint before.  NM_EFULL, NM_EIO, ...: the last
@@ -36,6 +39,10 @@ enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *chec
  * NM_ENOENT: there is none (diag is untouched); NM_EFORMAT: damaged. */
 enum nm_err nm_checkpoint_find(const char *dir, struct nm_checkpoint *checkpoint, char *model_dir, size_t size,
                                struct nm_diag *diag);
+
+/* nm_checkpoint_save_best - the model of the best epoch so far, in DIR/best.  nm_checkpoint_best - that directory. */
+enum nm_err nm_checkpoint_save_best(const char *dir, const struct nm_bert *bert, struct nm_diag *diag);
+enum nm_err nm_checkpoint_best(const char *dir, char path[NM_FILE_PATH], struct nm_diag *diag);
 
 /* nm_checkpoint_load_optimizer - the optimizer state of that directory. */
 enum nm_err nm_checkpoint_load_optimizer(const char *model_dir, struct nm_optimizer *optimizer, struct nm_diag *diag);

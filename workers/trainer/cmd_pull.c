@@ -21,31 +21,30 @@ static const char help[] =
     "  --out DIR             where the model goes\n"
     "  --model DIR           the encoder, instead of the project's\n"
     "  --gold FILE           scored at the end\n"
+    "  --gold-train FILE     labelled by people, for the recipes then, joint and gold\n"
     "  --wait SECONDS        for an answer of broker or aligner (30)\n"
     "  --log-level LEVEL     debug, info, warn or error (info)\n"
     "Options that go before the project's:\n";
 
-static const struct option options[] = {{"broker", required_argument, NULL, 'b'},
-                                        {"model", required_argument, NULL, 'm'},
-                                        {"out", required_argument, NULL, 'o'},
-                                        {"gold", required_argument, NULL, 'g'},
-                                        {"wait", required_argument, NULL, 'w'},
-                                        {"log-level", required_argument, NULL, 'l'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        NM_RECIPE_OPTIONS,
-                                        {0}};
+static const struct option own[] = {
+    {"broker", required_argument, NULL, 'b'},     {"model", required_argument, NULL, 'm'},
+    {"out", required_argument, NULL, 'o'},        {"gold", required_argument, NULL, 'g'},
+    {"gold-train", required_argument, NULL, 'T'}, {"wait", required_argument, NULL, 'w'},
+    {"log-level", required_argument, NULL, 'l'},  {"help", no_argument, NULL, 'h'}};
 
 struct arguments {
-    const char *broker, *model, *out, *gold;
+    const char *broker, *model, *out, *gold, *gold_train;
     uint64_t wait_s;
 };
 
 /* Called twice: to check the line, and again to put its recipe over the project's.  -1: go on. */
 static int parse(int argc, char **argv, struct arguments *a, struct nm_training *t)
 {
+    struct option options[NM_TRAINING_OPTIONS_MAX];
+    nm_training_options(own, sizeof(own) / sizeof(own[0]), options);
     optind = 1;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        int taken = nm_recipe_option(t, o, optarg);
+        int taken = nm_training_option(t, o, optarg);
         if (taken < 0 || o == '?')
             return NM_EXIT_USAGE;
         if (o == 'b')
@@ -56,12 +55,15 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
             a->out = optarg;
         else if (o == 'g')
             a->gold = optarg;
+        else if (o == 'T')
+            a->gold_train = optarg;
         else if (o == 'w' && !nm_option_count(optarg, 86400, &a->wait_s))
             return nm_command_usage("--broker", "--wait: \"%s\" is not a number of seconds", optarg);
         else if (o == 'l' && !nm_log_set_level(optarg))
             return nm_command_usage("--broker", "--log-level: \"%s\" is no level", optarg);
         else if (o == 'h') {
-            printf("%s%s", help, nm_recipe_help);
+            fputs(help, stdout);
+            nm_training_help();
             return NM_EXIT_OK;
         }
     }
@@ -74,6 +76,15 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
 
 static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
 {
+    r->mix = p->recipe;
+    r->gold_epochs = p->gold_epochs;
+    r->gold_lr = p->gold_learning_rate;
+    r->upsample = p->upsample;
+    r->dev_share = p->dev_share;
+    r->patience = p->patience;
+    r->smoothing = p->label_smoothing;
+    r->gce = p->gce;
+    r->layer_decay = p->layer_decay;
     r->epochs = p->epochs;
     r->batch = p->batch;
     r->max_length = p->max_length;
@@ -119,12 +130,16 @@ static int run(struct arguments *a, const struct nm_training *checked, int argc,
     if (err == NM_OK)
         err = nm_pull_corpus(&pull, &yaml, &corpus, &diag);
     nm_net_clean_up();
+    const size_t n_synthetic = corpus.n;
+    if (err == NM_OK && a->gold_train != NULL)
+        err = nm_corpus_read_conll(&corpus, a->gold_train, true, &diag);
     if (err == NM_OK)
         err = configure(&yaml, t, a->model, &model, &diag);
     nm_command_catch_signals();
     if (err == NM_OK && parse(argc, argv, a, t) >= 0)
         err = NM_EINVAL;
     t->train = &corpus;
+    t->n_gold = corpus.n - n_synthetic;
     t->gold = a->gold != NULL ? &gold : NULL;
     t->out = a->out;
     t->stop = &nm_command_stop;

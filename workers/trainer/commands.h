@@ -5,6 +5,7 @@
 #ifndef NM_TRAINER_COMMANDS_H
 #define NM_TRAINER_COMMANDS_H
 
+#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,28 +38,17 @@ void nm_command_print_scores(const struct nm_scores *scores, char *const *types,
 extern volatile sig_atomic_t nm_command_stop;
 void nm_command_catch_signals(void);
 
-/* The options of a recipe, which train and the broker form share; see recipe_options.c. */
-enum { NM_RECIPE_OPTION = 256 };
-#define NM_RECIPE_OPTIONS                                                                                            \
-    {"epochs", required_argument, NULL, NM_RECIPE_OPTION}, {"batch", required_argument, NULL, NM_RECIPE_OPTION + 1}, \
-        {"lr", required_argument, NULL, NM_RECIPE_OPTION + 2},                                                       \
-        {"seed", required_argument, NULL, NM_RECIPE_OPTION + 3},                                                     \
-        {"max-length", required_argument, NULL, NM_RECIPE_OPTION + 4},                                               \
-        {"warmup", required_argument, NULL, NM_RECIPE_OPTION + 5},                                                   \
-        {"weight-decay", required_argument, NULL, NM_RECIPE_OPTION + 6},                                             \
-        {"clip", required_argument, NULL, NM_RECIPE_OPTION + 7},                                                     \
-        {"dropout", required_argument, NULL, NM_RECIPE_OPTION + 8},                                                  \
-        {"threads", required_argument, NULL, NM_RECIPE_OPTION + 9},                                                  \
-        {"checkpoint-steps", required_argument, NULL, NM_RECIPE_OPTION + 10},                                        \
-        {"max-steps", required_argument, NULL, NM_RECIPE_OPTION + 11},                                               \
-    {                                                                                                                \
-        "force", no_argument, NULL, NM_RECIPE_OPTION + 12                                                            \
-    }
+/* The options of a training, which train and the broker form share: the recipe's fields and a few more. */
+enum { NM_TRAINING_OPTION = 256, NM_TRAINING_OPTIONS_MAX = 64 };
 
-extern const char nm_recipe_help[];
+/* nm_training_options - own (n_own) and those of a training, and the end, into out. */
+void nm_training_options(const struct option *own, size_t n_own, struct option out[NM_TRAINING_OPTIONS_MAX]);
 
-/* nm_recipe_option - take one of these options; 1: taken, 0: not one of them, -1: bad value (said on stderr). */
-int nm_recipe_option(struct nm_training *training, int option, const char *value);
+/* nm_training_help - a line for each of them, on stdout. */
+void nm_training_help(void);
+
+/* nm_training_option - take one of these options; 1: taken, 0: not one of them, -1: bad value (said on stderr). */
+int nm_training_option(struct nm_training *training, int option, const char *value);
 
 /* nm_command_report - what came of a training, on stdout. */
 void nm_command_report(const struct nm_training *training, const struct nm_training_result *result);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/hash.h"
 #include "workers/trainer/metrics.h"
 
 /* Grow *array to hold at least need elements of size bytes. */
@@ -98,20 +97,6 @@ void nm_dataset_clean_up(struct nm_dataset *set)
     free(set->batch_starts);
     free(set->batch_labels);
     *set = (struct nm_dataset){0};
-}
-
-void nm_dataset_shuffle(const struct nm_dataset *set, uint64_t seed, size_t epoch, uint32_t *order)
-{
-    struct nm_rng rng;
-    nm_rng_init(&rng, nm_mix64(seed ^ nm_mix64(epoch + 1)));
-    for (size_t i = 0; i < set->n; i++)
-        order[i] = (uint32_t)i;
-    for (size_t i = set->n; i > 1; i--) { /* Fisher and Yates */
-        size_t k = (size_t)nm_rng_below(&rng, i);
-        uint32_t swap = order[i - 1];
-        order[i - 1] = order[k];
-        order[k] = swap;
-    }
 }
 
 enum nm_err nm_dataset_batch(struct nm_dataset *set, const uint32_t *order, size_t n, struct nm_batch *batch)

@@ -2,7 +2,7 @@
  *
  * As the usual recipe has it: [CLS] and [SEP] around each sentence, the label on the first sub-token of a word,
  * -1 (ignored) elsewhere, and everywhere in a masked word.  A batch is n sentences packed end to end, so there is no
- * padding, and no reason to keep sentences of like length together: the order is a plain shuffle.  Threads: one a
+ * padding, and no reason to keep sentences of like length together.  Threads: one a
  * data set.
  */
 #ifndef NM_TRAINER_DATASET_H
@@ -33,9 +33,6 @@ struct nm_dataset {
 enum nm_err nm_dataset_init(struct nm_dataset *set, const struct nm_wordpiece *wp, const struct nm_corpus *corpus,
                             const int32_t *label_of_tag, size_t max_length, struct nm_diag *diag);
 void nm_dataset_clean_up(struct nm_dataset *set);
-
-/* nm_dataset_shuffle - the order (n) of epoch, from seed alone: the same on every machine. */
-void nm_dataset_shuffle(const struct nm_dataset *set, uint64_t seed, size_t epoch, uint32_t *order);
 
 /* nm_dataset_batch - pack the sentences order[0..n) into batch, which borrows from the set until the next call.
  * NM_ENOMEM. */

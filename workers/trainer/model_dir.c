@@ -133,12 +133,24 @@ static json_t *data_json(const struct nm_corpus *corpus)
                      (json_int_t)corpus->n_words, "types", types);
 }
 
-static json_t *recipe_json(const struct nm_recipe *r)
+static json_t *recipe_json(const struct nm_recipe *recipe)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:I}", "epochs", (json_int_t)r->epochs, "batch",
-                     (json_int_t)r->batch, "max_length", (json_int_t)r->max_length, "lr", r->lr, "warmup", r->warmup,
-                     "weight_decay", r->weight_decay, "clip", r->clip, "dropout",
-                     r->dropout < 0 ? json_null() : json_real(r->dropout), "seed", (json_int_t)r->seed);
+    size_t n;
+    const struct nm_recipe_field *fields = nm_recipe_fields(&n);
+    json_t *root = json_object();
+    for (size_t i = 0; i < n; i++) {
+        const struct nm_recipe_field *f = &fields[i];
+        json_t *value = NULL;
+        if (f->kind == NM_RECIPE_REAL) {
+            double real = nm_recipe_real(recipe, f);
+            value = real < 0 ? json_null() : json_real(real); /* dropout: the model's own */
+        } else {
+            uint64_t count = nm_recipe_count(recipe, f);
+            value = f->kind == NM_RECIPE_CHOICE ? json_string(f->choices[count]) : json_integer((json_int_t)count);
+        }
+        json_object_set_new(root, f->name, value);
+    }
+    return root;
 }
 
 enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *training,
@@ -154,11 +166,12 @@ enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *t
     for (size_t i = 0; i < state->n_losses; i++)
         json_array_append_new(losses, json_real(state->losses[i]));
     json_t *root =
-        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:f, s:o}, s:o}", "version", 1, "nermill", NM_VERSION,
-                  "training_id", hash, "base_model", training->model, "recipe", recipe_json(&training->recipe),
-                  "data", data_json(training->train), "training", "steps", (json_int_t)state->step, "seconds",
-                  state->seconds, "tokens_per_s", state->seconds > 0 ? (double)state->tokens / state->seconds : 0.0,
-                  "losses", losses, "scores", scores_json(scores, types));
+        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:I, s:f, s:f, s:o}, s:o}", "version", 1, "nermill",
+                  NM_VERSION, "training_id", hash, "base_model", training->model, "recipe",
+                  recipe_json(&training->recipe), "data", data_json(training->train), "training", "steps",
+                  (json_int_t)state->step, "best_epoch", (json_int_t)state->best_epoch, "seconds", state->seconds,
+                  "tokens_per_s", state->seconds > 0 ? (double)state->tokens / state->seconds : 0.0, "losses", losses,
+                  "scores", scores_json(scores, types));
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) : NULL;
     json_decref(root);
     if (text == NULL)

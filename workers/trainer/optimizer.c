@@ -19,8 +19,13 @@ struct nm_optimizer {
 
 struct nm_optimizer_options nm_optimizer_defaults(void)
 {
-    return (struct nm_optimizer_options){
-        .lr = 5e-5F, .beta1 = 0.9F, .beta2 = 0.999F, .eps = 1e-8F, .weight_decay = 0.01F, .clip_norm = 1.0F};
+    return (struct nm_optimizer_options){.lr = 5e-5F,
+                                         .beta1 = 0.9F,
+                                         .beta2 = 0.999F,
+                                         .eps = 1e-8F,
+                                         .weight_decay = 0.01F,
+                                         .layer_decay = 1.0F,
+                                         .clip_norm = 1.0F};
 }
 
 enum nm_err nm_optimizer_new(struct nm_optimizer **opt, struct nm_params *params,
@@ -126,11 +131,14 @@ static void step_by_team(void *arg)
     struct nm_adamw a = {.grad_scale = 1.0F, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps};
     if (o->clip_norm > 0.0F && (double)o->clip_norm < norm + 1e-6)
         a.grad_scale = (float)((double)o->clip_norm / (norm + 1e-6));
-    a.step = (float)(s->lr / (1.0 - pow((double)o->beta1, t)));
     a.inv_sqrt_corr2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
     for (size_t i = 0; i < opt->params->n; i++) {
         const struct nm_param *p = &opt->params->at[i];
-        a.keep = (float)(1.0 - s->lr * (p->no_decay && !o->decay_all ? 0.0 : (double)o->weight_decay));
+        double lr = s->lr;
+        if (o->layer_decay != 1.0F)
+            lr *= pow((double)o->layer_decay, (double)nm_params_depth(p, o->n_layers));
+        a.step = (float)(lr / (1.0 - pow((double)o->beta1, t)));
+        a.keep = (float)(1.0 - lr * (p->no_decay && !o->decay_all ? 0.0 : (double)o->weight_decay));
         update(opt, p, &a);
     }
 }

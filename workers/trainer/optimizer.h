@@ -17,6 +17,8 @@ struct nm_optimizer_options {
     float lr; /* the peak */
     float beta1, beta2, eps;
     float weight_decay;
+    float layer_decay;   /* a parameter's rate is lr * layer_decay^depth (Howard, Ruder 2018); 1: the same for all */
+    size_t n_layers;     /* for the depth: see nm_params_depth */
     bool decay_all;      /* biases and LayerNorm too, as a plain torch.optim.AdamW(model.parameters()) does */
     float clip_norm;     /* 0: no clipping */
     size_t warmup_steps; /* lr grows from 0 over these */
@@ -24,7 +26,7 @@ struct nm_optimizer_options {
     size_t n_threads;    /* 0: as many as there are cores */
 };
 
-/* 5e-5, 0.9, 0.999, 1e-8, 0.01, false, 1.0, no warm-up, constant. */
+/* 5e-5, 0.9, 0.999, 1e-8, 0.01, layer decay 1, false, 1.0, no warm-up, constant. */
 struct nm_optimizer_options nm_optimizer_defaults(void);
 
 struct nm_optimizer;

@@ -37,6 +37,10 @@ struct nm_params {
     size_t total;
 };
 
+/* nm_params_depth - how far below the classifier a parameter stands: 0 the classifier, 1 the last of n_layers,
+ * n_layers + 1 the embeddings. */
+size_t nm_params_depth(const struct nm_param *param, size_t n_layers);
+
 /* nm_params_find - by Hugging Face name; NULL if there is none. */
 const struct nm_param *nm_params_find(const struct nm_params *params, const char *name);
 

@@ -72,25 +72,39 @@ void nm_embedding_backward(struct nm_team *team, struct nm_embedding_grad grad, 
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
-/* One labelled row: the loss, and (softmax - onehot) * scale into d. */
-static double cross_entropy_row(float *d, const float *row, size_t label, float scale, size_t k)
+/* One labelled row: the loss, and its gradient * scale into d.  Both losses have the gradient w (softmax - target),
+ * where w is p(y)^q for GCE and 1 otherwise. */
+static double cross_entropy_row(float *d, const float *row, size_t label, float scale, size_t k,
+                                const struct nm_loss *kind)
 {
     float max = row[0], sum = 0;
     for (size_t j = 1; j < k; j++)
         max = row[j] > max ? row[j] : max;
     for (size_t j = 0; j < k; j++)
         sum += expf(row[j] - max);
-    const double loss = (double)logf(sum) - (double)(row[label] - max);
+    const float spread = kind->smoothing / (float)k;
+    double loss = (double)logf(sum) - (double)(row[label] - max);
+    const float weight = kind->gce > 0 ? (float)exp(-(double)kind->gce * loss) : 1.0F;
+    if (kind->gce > 0)
+        loss = -expm1(-(double)kind->gce * loss) / (double)kind->gce;
+    else if (kind->smoothing > 0) {
+        double others = 0;
+        for (size_t j = 0; j < k; j++)
+            others += (double)logf(sum) - (double)(row[j] - max);
+        loss = (1 - (double)kind->smoothing) * loss + (double)spread * others;
+    }
     if (d != NULL)
         for (size_t j = 0; j < k; j++)
-            d[j] = (expf(row[j] - max) / sum - (j == label ? 1.0F : 0.0F)) * scale;
+            d[j] =
+                (expf(row[j] - max) / sum - spread - (j == label ? 1.0F - kind->smoothing : 0.0F)) * weight * scale;
     return loss;
 }
 
 double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, float scale, size_t n, size_t k,
-                        size_t *n_labelled)
+                        const struct nm_loss *loss, size_t *n_labelled)
 {
-    double loss = 0;
+    static const struct nm_loss plain = {0};
+    double sum = 0;
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         float *d = dlogits != NULL ? dlogits + i * k : NULL;
@@ -100,11 +114,11 @@ double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labe
             continue;
         }
         count++;
-        loss += cross_entropy_row(d, logits + i * k, (size_t)labels[i], scale, k);
+        sum += cross_entropy_row(d, logits + i * k, (size_t)labels[i], scale, k, loss != NULL ? loss : &plain);
     }
     if (n_labelled != NULL)
         *n_labelled = count;
-    return loss;
+    return sum;
 }
 
 void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,

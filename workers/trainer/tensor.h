@@ -165,12 +165,21 @@ void nm_attention_backward(struct nm_team *team, float *dqkv, const float *dctx,
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+/* Of one label y with probability p(y), of k: cross-entropy, -log p(y), where both are 0.
+ * smoothing e: the target is 1 - e + e/k for y and e/k for the others (Szegedy et al. 2016).
+ * gce q: (1 - p(y)^q) / q, between cross-entropy (q to 0) and mean absolute error (1): a label that the model finds
+ * unlikely, as a wrong one mostly is, weighs less (Zhang, Sabuncu 2018).  One of the two at most.
+ */
+struct nm_loss {
+    float smoothing, gce;
+};
+
 /* nm_cross_entropy - of all rows given, in the calling thread: logits (n,k), labels (n), -1 ignored.  Returns the
- * summed loss; *n_labelled (may be NULL) is how many had a label.  dlogits (n,k) or NULL = (softmax - onehot) *
- * scale, zero where ignored; may be logits.
+ * summed loss; *n_labelled (may be NULL) is how many had a label.  dlogits (n,k) or NULL = its gradient * scale,
+ * (softmax - target) for cross-entropy, zero where ignored; may be logits.  loss: NULL for plain cross-entropy.
  */
 double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, float scale, size_t n, size_t k,
-                        size_t *n_labelled);
+                        const struct nm_loss *loss, size_t *n_labelled);
 
 /* y (n,c) = dropout(x); y may be x. */
 void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,

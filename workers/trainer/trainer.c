@@ -14,10 +14,11 @@
 #include "workers/trainer/dataset.h"
 #include "workers/trainer/model_dir.h"
 #include "workers/trainer/optimizer.h"
+#include "workers/trainer/stages.h"
 #include "workers/trainer/tagger.h"
 #include "workers/trainer/wordpiece.h"
 
-enum { PATH_SIZE = 4096, REPORT_MS = 2000 };
+enum { REPORT_MS = 2000 };
 
 struct trainer {
     const struct nm_training *training;
@@ -25,8 +26,11 @@ struct trainer {
     struct nm_bert *bert;
     struct nm_optimizer *optimizer;
     struct nm_dataset set;
-    uint32_t *order;
-    size_t steps_per_epoch, total_steps;
+    struct nm_stages stages;
+    const struct nm_stage *stage; /* whose optimizer this is */
+    uint32_t *order;              /* (longest stage) of the present epoch */
+    struct nm_corpus held_out;    /* the recipe's dev share: borrows the training data's sentences */
+    const struct nm_corpus *dev;  /* that, or the caller's, or NULL */
     struct nm_checkpoint state;
     /* since the last progress line */
     int64_t reported_ms;
@@ -37,73 +41,85 @@ struct trainer {
     struct nm_diag *diag;
 };
 
-struct nm_recipe nm_recipe_defaults(void)
+/* Is the best epoch's model the result, not the last one's? */
+static bool keeps_best(const struct nm_training *t)
 {
-    return (struct nm_recipe){.epochs = 3,
-                              .batch = 32,
-                              .max_length = 256,
-                              .lr = 5e-4,
-                              .warmup = 0.1,
-                              .weight_decay = 0.01,
-                              .clip = 1.0,
-                              .dropout = -1,
-                              .seed = 13};
-}
-
-static enum nm_err check_recipe(const struct nm_recipe *r, struct nm_diag *diag)
-{
-    if (r->epochs < 1 || r->epochs > NM_CHECKPOINT_EPOCHS)
-        return nm_fail(diag, NM_EINVAL, "epochs: %zu is not in 1..%d", r->epochs, NM_CHECKPOINT_EPOCHS);
-    if (r->batch < 1 || r->batch > 65536)
-        return nm_fail(diag, NM_EINVAL, "batch: %zu is not in 1..65536", r->batch);
-    if (r->max_length < 8)
-        return nm_fail(diag, NM_EINVAL, "max-length: %zu is below 8", r->max_length);
-    if (!(r->lr > 0 && r->lr <= 1))
-        return nm_fail(diag, NM_EINVAL, "lr: %g is not above 0 and at most 1", r->lr);
-    if (!(r->warmup >= 0 && r->warmup <= 1) || !(r->weight_decay >= 0 && r->weight_decay < 1) || !(r->clip >= 0))
-        return nm_fail(diag, NM_EINVAL, "warm-up %g, weight decay %g or clip %g is out of range", r->warmup,
-                       r->weight_decay, r->clip);
-    if (!(r->dropout < 1))
-        return nm_fail(diag, NM_EINVAL, "dropout: %g is not below 1", r->dropout);
-    return NM_OK;
+    return t->recipe.dev_share > 0 || t->recipe.patience > 0;
 }
 
 /* All that decides the weights in the end, as one number. */
-static enum nm_err hash_recipe(const struct nm_training *t, uint64_t *hash, struct nm_diag *diag)
+static enum nm_err hash_training(const struct nm_training *t, uint64_t *hash, struct nm_diag *diag)
 {
-    char text[512];
-    uint64_t model;
-    enum nm_err err = nm_model_dir_digest(t->model, &model, diag);
+    uint64_t parts[5] = {2, nm_recipe_hash(&t->recipe), nm_corpus_digest(t->train), t->n_gold};
+    enum nm_err err = nm_model_dir_digest(t->model, &parts[4], diag);
     if (err != NM_OK)
         return err;
-    const struct nm_recipe *r = &t->recipe;
-    int n = snprintf(text, sizeof(text), "1 %zu %zu %zu %a %a %a %a %a %llu %llx %llx", r->epochs, r->batch,
-                     r->max_length, r->lr, r->warmup, r->weight_decay, r->clip, r->dropout < 0 ? -1.0 : r->dropout,
-                     (unsigned long long)r->seed, (unsigned long long)nm_corpus_digest(t->train),
-                     (unsigned long long)model);
-    *hash = nm_hash64(text, (size_t)n, 0);
+    *hash = nm_hash64(parts, sizeof(parts), keeps_best(t) && t->dev != NULL ? nm_corpus_digest(t->dev) : 0);
     return NM_OK;
 }
 
-static void add_options(struct nm_optimizer_options *o, const struct trainer *tr)
+/* The gold sentences that the recipe holds out, as a corpus to score on. */
+static enum nm_err hold_out(struct trainer *tr)
+{
+    const struct nm_corpus *train = tr->training->train;
+    tr->dev = tr->training->dev;
+    if (tr->stages.n_dev == 0)
+        return NM_OK;
+    struct nm_sentence *sentences = malloc(tr->stages.n_dev * sizeof(*sentences));
+    if (sentences == NULL)
+        return nm_fail(tr->diag, NM_ENOMEM, "out of memory for the dev part");
+    tr->held_out = (struct nm_corpus){
+        .sentences = sentences, .n = tr->stages.n_dev, .types = train->types, .n_types = train->n_types};
+    for (size_t i = 0; i < tr->stages.n_dev; i++) {
+        sentences[i] = train->sentences[tr->stages.dev[i]];
+        tr->held_out.n_words += sentences[i].n;
+    }
+    tr->dev = &tr->held_out;
+    return NM_OK;
+}
+
+/* The optimizer of this stage, its schedule at the beginning. */
+static enum nm_err begin_stage(struct trainer *tr, const struct nm_stage *stage)
 {
     const struct nm_recipe *r = &tr->training->recipe;
-    o->lr = (float)r->lr;
-    o->weight_decay = (float)r->weight_decay;
-    o->decay_all = true;
-    o->clip_norm = (float)r->clip;
-    o->total_steps = tr->total_steps;
-    o->warmup_steps = (size_t)(r->warmup * (double)tr->total_steps);
-    o->n_threads = tr->training->n_threads;
+    struct nm_optimizer_options o = nm_optimizer_defaults();
+    o.lr = (float)stage->lr;
+    o.weight_decay = (float)r->weight_decay;
+    o.decay_all = true;
+    o.clip_norm = (float)r->clip;
+    o.layer_decay = (float)r->layer_decay;
+    o.n_layers = nm_bert_config(tr->bert)->n_layers;
+    o.total_steps = stage->steps;
+    o.warmup_steps = (size_t)(r->warmup * (double)stage->steps);
+    o.n_threads = tr->training->n_threads;
+    nm_optimizer_destroy(&tr->optimizer);
+    tr->stage = stage;
+    return nm_optimizer_new(&tr->optimizer, nm_bert_params(tr->bert), &o, tr->diag);
+}
+
+/* The optimizer as it was at the checkpoint; at the very beginning of a stage it is a new one. */
+static enum nm_err resume_stage(struct trainer *tr, const char *checkpoint)
+{
+    if (tr->state.step == tr->stages.steps)
+        return NM_OK; /* all steps are done */
+    const struct nm_stage *stage = nm_stages_of_step(&tr->stages, tr->state.step);
+    const size_t done = tr->state.step - stage->first_step;
+    nm_info("going on after step %zu of %zu", tr->state.step, tr->stages.steps);
+    enum nm_err err = begin_stage(tr, stage);
+    if (err == NM_OK && done > 0)
+        err = nm_checkpoint_load_optimizer(checkpoint, tr->optimizer, tr->diag);
+    if (err == NM_OK && nm_optimizer_steps(tr->optimizer) != done)
+        err = nm_fail(tr->diag, NM_EFORMAT, "%s: optimizer and index are of different steps: remove it", checkpoint);
+    return err;
 }
 
 /* Weights from the base model, or from the checkpoint where there is one of this training. */
 static enum nm_err load_model(struct trainer *tr, uint64_t recipe, char *const *labels, size_t n_labels)
 {
     const struct nm_training *t = tr->training;
-    char checkpoint[PATH_SIZE];
+    char checkpoint[NM_FILE_PATH];
     enum nm_err err = nm_checkpoint_find(t->out, &tr->state, checkpoint, sizeof(checkpoint), tr->diag);
-    bool resume = err == NM_OK && tr->state.recipe == recipe && tr->state.step <= tr->total_steps;
+    bool resume = err == NM_OK && tr->state.recipe == recipe && tr->state.step <= tr->stages.steps;
     if (err != NM_OK && err != NM_ENOENT)
         return err;
     if (err == NM_OK && !resume)
@@ -115,20 +131,28 @@ static enum nm_err load_model(struct trainer *tr, uint64_t recipe, char *const *
                                             .seed = t->recipe.seed,
                                             .n_threads = t->n_threads};
     err = nm_bert_load(&tr->bert, resume ? checkpoint : t->model, &options, tr->diag);
-    if (err == NM_OK && t->recipe.dropout >= 0)
-        nm_bert_set_dropout(tr->bert, (float)t->recipe.dropout);
     if (err != NM_OK)
         return err;
-    struct nm_optimizer_options o = nm_optimizer_defaults();
-    add_options(&o, tr);
-    err = nm_optimizer_new(&tr->optimizer, nm_bert_params(tr->bert), &o, tr->diag);
-    if (err == NM_OK && resume) {
-        err = nm_checkpoint_load_optimizer(checkpoint, tr->optimizer, tr->diag);
-        if (err == NM_OK && nm_optimizer_steps(tr->optimizer) != tr->state.step)
-            err = nm_fail(tr->diag, NM_EFORMAT, "%s: optimizer and index are of different steps: remove it",
-                          checkpoint);
-        nm_info("going on after step %zu of %zu", tr->state.step, tr->total_steps);
-    }
+    if (t->recipe.dropout >= 0)
+        nm_bert_set_dropout(tr->bert, (float)t->recipe.dropout);
+    nm_bert_set_loss(tr->bert, (float)t->recipe.smoothing, (float)t->recipe.gce);
+    return resume ? resume_stage(tr, checkpoint) : NM_OK;
+}
+
+static enum nm_err load_data(struct trainer *tr, const int32_t *label_of_tag)
+{
+    const struct nm_training *t = tr->training;
+    const size_t positions = nm_bert_config(tr->bert)->max_positions;
+    const size_t max = t->recipe.max_length < positions ? (size_t)t->recipe.max_length : positions;
+    size_t longest = 0;
+    enum nm_err err = nm_dataset_init(&tr->set, tr->wp, t->train, label_of_tag, max, tr->diag);
+    if (err == NM_OK && tr->set.truncated > 0)
+        nm_warn("%zu of %zu sentences are longer than %zu tokens: their ends are not trained on", tr->set.truncated,
+                tr->set.n, max);
+    for (size_t i = 0; i < tr->stages.n; i++)
+        longest = tr->stages.at[i].n > longest ? tr->stages.at[i].n : longest;
+    if (err == NM_OK && (tr->order = malloc(longest * sizeof(*tr->order))) == NULL)
+        err = nm_fail(tr->diag, NM_ENOMEM, "%s: out of memory", t->model);
     return err;
 }
 
@@ -145,22 +169,12 @@ static enum nm_err load(struct trainer *tr, uint64_t recipe)
     }
     for (size_t i = 0; i < n_labels && err == NM_OK; i++)
         label_of_tag[i] = (int32_t)i; /* the labels are in the order of the tags */
-    tr->steps_per_epoch = (t->train->n + t->recipe.batch - 1) / t->recipe.batch;
-    tr->total_steps = tr->steps_per_epoch * t->recipe.epochs;
     if (err == NM_OK)
         err = load_model(tr, recipe, labels, n_labels);
     if (err == NM_OK)
         err = nm_tagger_check_vocabulary(tr->bert, tr->wp, t->model, tr->diag);
-    if (err == NM_OK) {
-        size_t max = nm_bert_config(tr->bert)->max_positions;
-        max = t->recipe.max_length < max ? t->recipe.max_length : max;
-        err = nm_dataset_init(&tr->set, tr->wp, t->train, label_of_tag, max, tr->diag);
-        if (err == NM_OK && tr->set.truncated > 0)
-            nm_warn("%zu of %zu sentences are longer than %zu tokens: their ends are not trained on",
-                    tr->set.truncated, tr->set.n, max);
-    }
-    if (err == NM_OK && (tr->order = malloc(tr->set.n * sizeof(*tr->order))) == NULL)
-        err = nm_fail(tr->diag, NM_ENOMEM, "%s: out of memory", t->model);
+    if (err == NM_OK)
+        err = load_data(tr, label_of_tag);
     free(labels);
     free(label_of_tag);
     return err;
@@ -171,21 +185,27 @@ static double seconds(const struct trainer *tr)
     return tr->seconds_before + (double)(nm_clock_mono_ms() - tr->started_ms) / 1000;
 }
 
+static double epochs_done(const struct trainer *tr)
+{
+    const struct nm_stage *s = tr->stage;
+    return (double)s->first_epoch + (double)(tr->state.step - s->first_step) / (double)s->steps_per_epoch;
+}
+
 static void report(struct trainer *tr, double loss, uint64_t tokens_before)
 {
     tr->loss_sum += loss;
     tr->loss_steps++;
     int64_t now = nm_clock_mono_ms();
-    bool last = tr->state.step == tr->total_steps;
+    bool last = tr->state.step == tr->stages.steps;
     if (now - tr->reported_ms < REPORT_MS && !last)
         return;
     double mine = (double)(now - tr->started_ms) / 1000 + 1e-3;
     double rate = (double)(tr->state.tokens - tokens_before) / mine;
     double per_step = (double)tr->state.tokens / (double)tr->state.step;
-    long left = (long)(per_step * (double)(tr->total_steps - tr->state.step) / rate);
-    nm_info("step %zu/%zu  epoch %.1f/%zu  loss %.4f  %.0f tokens/s  %ld:%02ld left", tr->state.step, tr->total_steps,
-            (double)tr->state.step / (double)tr->steps_per_epoch, tr->training->recipe.epochs,
-            tr->loss_sum / (double)tr->loss_steps, rate, left / 60, left % 60);
+    long left = (long)(per_step * (double)(tr->stages.steps - tr->state.step) / rate);
+    nm_info("step %zu/%zu  epoch %.1f/%zu  loss %.4f  %.0f tokens/s  %ld:%02ld left", tr->state.step,
+            tr->stages.steps, epochs_done(tr), tr->stages.epochs, tr->loss_sum / (double)tr->loss_steps, rate,
+            left / 60, left % 60);
     tr->reported_ms = now;
     tr->loss_sum = 0;
     tr->loss_steps = 0;
@@ -194,8 +214,9 @@ static void report(struct trainer *tr, double loss, uint64_t tokens_before)
 static enum nm_err train_step(struct trainer *tr, double *loss)
 {
     const struct nm_recipe *r = &tr->training->recipe;
-    size_t in_epoch = tr->state.step % tr->steps_per_epoch, from = in_epoch * r->batch;
-    size_t n = tr->set.n - from < r->batch ? tr->set.n - from : r->batch;
+    const struct nm_stage *stage = tr->stage;
+    size_t from = (tr->state.step - stage->first_step) % stage->steps_per_epoch * (size_t)r->batch;
+    size_t n = stage->n - from < r->batch ? stage->n - from : (size_t)r->batch;
     struct nm_batch batch;
     if (nm_dataset_batch(&tr->set, tr->order + from, n, &batch) != NM_OK)
         return nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for a batch", tr->state.step + 1);
@@ -210,7 +231,7 @@ static enum nm_err train_step(struct trainer *tr, double *loss)
     tr->state.loss_sum += *loss;
     if (!isfinite(norm) || !isfinite(*loss))
         return nm_fail(tr->diag, NM_ESTATE, "step %zu: the loss is not finite any more: lower --lr (it is %g)",
-                       tr->state.step, r->lr);
+                       tr->state.step, stage->lr);
     return NM_OK;
 }
 
@@ -247,23 +268,56 @@ static enum nm_err save_checkpoint(struct trainer *tr)
     return nm_checkpoint_save(tr->training->out, &tr->state, tr->bert, tr->optimizer, tr->diag);
 }
 
+/* The dev part's score after an epoch.  Only the last stage's epochs compete: the one before is a preparation. */
+static enum nm_err score_epoch(struct trainer *tr)
+{
+    struct nm_scores scores;
+    const struct nm_training *t = tr->training;
+    enum nm_err err = evaluate(tr, tr->dev, &scores, NULL);
+    if (err != NM_OK)
+        return err;
+    const double f1 = scores.micro.f1;
+    nm_info("epoch %zu  mean loss %.4f  dev P %.4f  R %.4f  F1 %.4f", tr->state.n_losses,
+            tr->state.losses[tr->state.n_losses - 1], scores.micro.precision, scores.micro.recall, f1);
+    nm_scores_clean_up(&scores);
+    const bool last = tr->stage == &tr->stages.at[tr->stages.n - 1];
+    if (!keeps_best(t) || !last || (tr->state.best_epoch > 0 && f1 <= tr->state.best_f1))
+        return NM_OK;
+    tr->state.best_epoch = tr->state.n_losses;
+    tr->state.best_f1 = f1;
+    return nm_checkpoint_save_best(t->out, tr->bert, tr->diag);
+}
+
 static enum nm_err end_epoch(struct trainer *tr)
 {
-    tr->state.losses[tr->state.n_losses++] = tr->state.loss_sum / (double)tr->steps_per_epoch;
+    tr->state.losses[tr->state.n_losses++] = tr->state.loss_sum / (double)tr->stage->steps_per_epoch;
     tr->state.loss_sum = 0;
-    if (tr->training->dev != NULL) {
-        struct nm_scores scores;
+    if (tr->dev != NULL) {
         int64_t start = nm_clock_mono_ms();
-        enum nm_err err = evaluate(tr, tr->training->dev, &scores, NULL);
+        enum nm_err err = score_epoch(tr);
         if (err != NM_OK)
             return err;
-        nm_info("epoch %zu  mean loss %.4f  dev P %.4f  R %.4f  F1 %.4f", tr->state.n_losses,
-                tr->state.losses[tr->state.n_losses - 1], scores.micro.precision, scores.micro.recall,
-                scores.micro.f1);
-        nm_scores_clean_up(&scores);
         tr->started_ms += nm_clock_mono_ms() - start; /* not training */
     }
     return save_checkpoint(tr);
+}
+
+/* Has the dev score not got better for as long as the recipe waits? */
+static bool out_of_patience(const struct trainer *tr)
+{
+    const size_t patience = (size_t)tr->training->recipe.patience;
+    return patience > 0 && tr->state.best_epoch > 0 && tr->state.n_losses - tr->state.best_epoch >= patience;
+}
+
+/* The stage and the order of its epoch for the step to come. */
+static enum nm_err prepare_step(struct trainer *tr, bool first)
+{
+    const struct nm_stage *stage = nm_stages_of_step(&tr->stages, tr->state.step);
+    const size_t done = tr->state.step - stage->first_step;
+    enum nm_err err = tr->optimizer == NULL || stage != tr->stage ? begin_stage(tr, stage) : NM_OK;
+    if (err == NM_OK && (first || done % stage->steps_per_epoch == 0))
+        nm_stage_shuffle(stage, tr->training->recipe.seed, done / stage->steps_per_epoch, tr->order);
+    return err;
 }
 
 static enum nm_err loop(struct trainer *tr)
@@ -272,33 +326,48 @@ static enum nm_err loop(struct trainer *tr)
     uint64_t tokens_before = tr->state.tokens;
     tr->seconds_before = tr->state.seconds;
     tr->started_ms = tr->reported_ms = nm_clock_mono_ms();
-    for (bool first = true; tr->state.step < tr->total_steps; first = false) {
+    for (bool first = true; tr->state.step < tr->stages.steps && !out_of_patience(tr); first = false) {
         double loss = 0;
-        size_t in_epoch = tr->state.step % tr->steps_per_epoch;
-        if (first || in_epoch == 0)
-            nm_dataset_shuffle(&tr->set, t->recipe.seed, tr->state.step / tr->steps_per_epoch, tr->order);
-        enum nm_err err = train_step(tr, &loss);
+        enum nm_err err = prepare_step(tr, first);
+        if (err == NM_OK)
+            err = train_step(tr, &loss);
         if (err != NM_OK)
             return err;
         report(tr, loss, tokens_before);
         bool stop = (t->stop != NULL && *t->stop != 0) || (t->max_steps > 0 && tr->state.step >= t->max_steps);
-        if (tr->state.step % tr->steps_per_epoch == 0)
+        if ((tr->state.step - tr->stage->first_step) % tr->stage->steps_per_epoch == 0)
             err = end_epoch(tr);
         else if (stop || (t->checkpoint_steps > 0 && tr->state.step % t->checkpoint_steps == 0))
             err = save_checkpoint(tr);
         if (err != NM_OK)
             return err;
-        if (stop && tr->state.step < tr->total_steps)
+        if (stop && tr->state.step < tr->stages.steps && !out_of_patience(tr))
             return nm_fail(tr->diag, NM_ECANCELED, "stopped after step %zu of %zu: run it again to go on",
-                           tr->state.step, tr->total_steps);
+                           tr->state.step, tr->stages.steps);
     }
     return NM_OK;
+}
+
+/* The best epoch's weights instead of the last one's. */
+static enum nm_err take_best(struct trainer *tr)
+{
+    char path[NM_FILE_PATH];
+    const struct nm_bert_options options = {.n_threads = tr->training->n_threads, .inference = true};
+    enum nm_err err = nm_checkpoint_best(tr->training->out, path, tr->diag);
+    if (err != NM_OK)
+        return err;
+    nm_info("keeping epoch %zu, dev F1 %.4f", tr->state.best_epoch, tr->state.best_f1);
+    nm_optimizer_destroy(&tr->optimizer); /* it holds the old model's parameters */
+    nm_bert_destroy(&tr->bert);
+    return nm_bert_load(&tr->bert, path, &options, tr->diag);
 }
 
 static enum nm_err finish(struct trainer *tr, struct nm_training_result *result)
 {
     const struct nm_training *t = tr->training;
-    enum nm_err err = nm_bert_save(tr->bert, t->out, tr->diag);
+    enum nm_err err = tr->state.best_epoch > 0 ? take_best(tr) : NM_OK;
+    if (err == NM_OK)
+        err = nm_bert_save(tr->bert, t->out, tr->diag);
     if (err == NM_OK)
         err = nm_model_dir_copy_tokenizer(t->model, t->out, tr->diag);
     if (err == NM_OK && t->gold != NULL)
@@ -309,11 +378,30 @@ static enum nm_err finish(struct trainer *tr, struct nm_training_result *result)
     if (err != NM_OK)
         return err;
     result->steps = tr->state.step;
+    result->best_epoch = tr->state.best_epoch;
+    result->best_f1 = tr->state.best_f1;
     result->seconds = tr->state.seconds;
     result->tokens_per_s = tr->state.seconds > 0 ? (double)tr->state.tokens / tr->state.seconds : 0;
     result->loss = tr->state.losses[tr->state.n_losses - 1];
     nm_checkpoint_remove(t->out);
     return NM_OK;
+}
+
+/* What can be said before anything is loaded. */
+static enum nm_err check(const struct nm_training *t, struct nm_diag *diag)
+{
+    enum nm_err err = nm_recipe_check(&t->recipe, diag);
+    if (err == NM_OK && t->train->n_types == 0)
+        err = nm_fail(diag, NM_EFORMAT, "the training data has no entity: every tag is O");
+    if (err == NM_OK && t->recipe.patience > 0 && t->recipe.dev_share <= 0 && t->dev == NULL)
+        err =
+            nm_fail(diag, NM_EINVAL, "patience needs something to score after each epoch: dev-share, or a dev file");
+    if (err == NM_OK && nm_model_dir_same(t->model, t->out))
+        err = nm_fail(diag, NM_EINVAL,
+                      "%s is the encoder's own directory: its weights would be overwritten; give another"
+                      " --out",
+                      t->out);
+    return err;
 }
 
 enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_training_result *result,
@@ -322,27 +410,27 @@ enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_trainin
     uint64_t recipe;
     *result = (struct nm_training_result){0};
     struct trainer tr = {.training = training, .diag = diag};
-    enum nm_err err = check_recipe(&training->recipe, diag);
-    if (err == NM_OK && training->train->n_types == 0)
-        err = nm_fail(diag, NM_EFORMAT, "the training data has no entity: every tag is O");
-    if (err == NM_OK && nm_model_dir_same(training->model, training->out))
-        err = nm_fail(diag, NM_EINVAL,
-                      "%s is the encoder's own directory: its weights would be overwritten; give another"
-                      " --out",
-                      training->out);
+    const size_t n_gold = training->n_gold, n_synthetic = training->train->n - n_gold;
+    enum nm_err err = check(training, diag);
     if (err == NM_OK)
-        err = hash_recipe(training, &recipe, diag);
+        err = nm_stages_init(&tr.stages, &training->recipe, n_synthetic, n_gold, diag);
+    if (err == NM_OK)
+        err = hash_training(training, &recipe, diag);
     if (err == NM_OK && !training->force && nm_model_dir_is_result(training->out, recipe)) {
         result->already = true;
+        nm_stages_clean_up(&tr.stages);
         return NM_OK;
     }
+    if (err == NM_OK)
+        err = hold_out(&tr);
     if (err == NM_OK)
         err = nm_file_make_dirs(training->out, diag);
     if (err == NM_OK)
         err = load(&tr, recipe);
     if (err == NM_OK) {
-        nm_info("%zu sentences, %zu tokens, %zu types; %zu steps of %zu sentences", tr.set.n, tr.set.starts[tr.set.n],
-                training->train->n_types, tr.total_steps, training->recipe.batch);
+        nm_info("%zu sentences (%zu gold, %zu held out), %zu tokens, %zu types; %zu steps of %zu sentences", tr.set.n,
+                n_gold, tr.stages.n_dev, tr.set.starts[tr.set.n], training->train->n_types, tr.stages.steps,
+                (size_t)training->recipe.batch);
         err = loop(&tr);
     }
     if (err == NM_OK)
@@ -351,6 +439,8 @@ enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_trainin
     nm_bert_destroy(&tr.bert);
     nm_wordpiece_destroy(&tr.wp);
     nm_dataset_clean_up(&tr.set);
+    nm_stages_clean_up(&tr.stages);
+    free(tr.held_out.sentences);
     free(tr.order);
     if (err != NM_OK)
         nm_training_result_clean_up(result);

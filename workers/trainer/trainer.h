@@ -1,4 +1,5 @@
-/* trainer.h - fine-tune an encoder on labelled sentences: the loop, its checkpoints, the model directory.
+/* trainer.h - fine-tune an encoder on labelled sentences: the loop over the recipe's stages, its checkpoints, the
+ * model directory.
  *
  * The recipe is that of transformers' token-classification example: AdamW (decay on every parameter, as a plain
  * torch.optim.AdamW has it), linear warm-up and decay, clipping by the global norm, dropout of the config, mean
@@ -15,24 +16,14 @@
 #include "common/err.h"
 #include "workers/trainer/corpus.h"
 #include "workers/trainer/metrics.h"
-
-struct nm_recipe {
-    size_t epochs, batch; /* batch: sentences an update */
-    size_t max_length;    /* tokens of a sentence, [CLS] and [SEP] among them */
-    double lr, warmup;    /* warm-up: a share of all steps */
-    double weight_decay, clip;
-    double dropout; /* of hidden states and attention; below 0: as config.json has it */
-    uint64_t seed;
-};
-
-/* 3 epochs, batch 32, 256 tokens, lr 5e-4, warm-up 0.1, decay 0.01, clip 1.0, dropout of the config, seed 13 */
-struct nm_recipe nm_recipe_defaults(void);
+#include "workers/trainer/recipe.h"
 
 struct nm_training {
-    const char *model; /* a Hugging Face directory */
-    const char *out;   /* made if it is not there */
-    const struct nm_corpus *train;
-    const struct nm_corpus *dev;  /* scored after each epoch, or NULL */
+    const char *model;             /* a Hugging Face directory */
+    const char *out;               /* made if it is not there */
+    const struct nm_corpus *train; /* synthetic sentences, then n_gold gold ones */
+    size_t n_gold;
+    const struct nm_corpus *dev;  /* scored after each epoch, or NULL: with patience, the best epoch is kept */
     const struct nm_corpus *gold; /* scored at the end, or NULL */
     struct nm_recipe recipe;
     size_t n_threads;            /* 0: as many as there are cores */
@@ -44,6 +35,8 @@ struct nm_training {
 
 struct nm_training_result {
     size_t steps;
+    size_t best_epoch;            /* whose weights were kept; 0: the last ones */
+    double best_f1;               /* its dev score */
     double seconds, tokens_per_s; /* of training alone, all runs of it together */
     double loss;                  /* mean of the last epoch */
     bool already;                 /* out held this result: nothing was done */
