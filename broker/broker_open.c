@@ -22,9 +22,8 @@ const char *nm_broker_other_plan(struct nm_broker *b, const struct nm_project *p
                                  const struct nm_entities *entities, uint64_t entities_digest)
 {
     struct nm_ledger_setting now[NM_GENERATION_SETTINGS], then[NM_GENERATION_SETTINGS];
-    const struct nm_buf *template = &b->blobs[NM_BLOB_TEMPLATE].data;
-    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, template, now);
-    nm_generation_describe(project, entities, entities_digest, template, then);
+    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, now);
+    nm_generation_describe(project, entities, entities_digest, b->blobs, then);
     for (int i = 0; i < NM_GENERATION_PLAN; i++)
         if (strcmp(now[i].value, then[i].value) != 0)
             return now[i].name;

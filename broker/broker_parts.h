@@ -19,14 +19,14 @@
 
 enum {
     RATE_SECONDS = 3601, /* one snapshot a second: the rate over an hour needs both ends */
-    BLOBS = 4,
+    BLOBS = 5,
     FAILURE_LINE = 512,
 };
 
-enum { NM_BLOB_PROJECT, NM_BLOB_ENTITIES, NM_BLOB_TEMPLATE, NM_BLOB_ASIDE };
+enum { NM_BLOB_PROJECT, NM_BLOB_ENTITIES, NM_BLOB_TEMPLATE, NM_BLOB_ASIDE, NM_BLOB_LEARN_FROM };
 
 /* Settings that a generation of the run is made with; those before PLAN shape the plan. */
-enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 11 };
+enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 12 };
 
 /* Tasks that may be opened for a goal, before the run is called stuck. */
 #define OPENED_MAX(goal) (4 * (goal) + 100)
@@ -190,9 +190,9 @@ enum nm_err nm_again_ask(struct nm_broker *b, bool *opened);
 /* nm_again_settle - whether the goal is reached, as of now. */
 void nm_again_settle(struct nm_broker *b);
 
-/* generation.c - what the texts are made with (digest: of the entities; template: the file's text) */
+/* generation.c - what the samples are made with (digest: of the entities; blobs: of the broker, for its files) */
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
-                            const struct nm_buf *template, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
+                            const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
 /* nm_generation_open - open the ledger; how: "keep", "fresh" or NULL, for changed settings. */
 enum nm_err nm_generation_open(struct nm_broker *b, const char *how, struct nm_diag *diag);
 /* nm_generation_find - the index of an entity; UINT64_MAX: not listed.  ctx: the broker. */

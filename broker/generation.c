@@ -74,9 +74,25 @@ static uint64_t definitions_of(const struct nm_project *project)
     return digest;
 }
 
-void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
-                            const struct nm_buf *template, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS])
+static void describe_alignment(const struct nm_project_alignment *a, const struct nm_buf *learn_from, char *value,
+                               size_t size)
 {
+    static const char *const tokenizers[] = {"biomedical", "ptb", "whitespace", "learned"};
+    static const char *const policies[] = {"mask", "keep", "drop", "ignore"};
+    static const char *const abbreviations[] = {"ignore", "separate", "joined", "mask"};
+    snprintf(
+        value, size,
+        "tokenizer %s (%016llx), plurals %d, hyphens %d, abbreviations %s, prior %016llx, unlisted %s, unmarked %s, "
+        "conflicting %s, cut %s",
+        tokenizers[a->tokenizer], (unsigned long long)nm_hash64(nm_buf_str(learn_from), learn_from->len, 0),
+        a->plurals, a->hyphens, abbreviations[a->abbreviations], (unsigned long long)digest_of(a->prior, a->n_prior),
+        policies[a->unlisted], policies[a->unmarked], policies[a->conflicting], policies[a->cut]);
+}
+
+void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
+                            const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS])
+{
+    const struct nm_buf *template = &blobs[NM_BLOB_TEMPLATE].data;
     const struct nm_project_generation *g = &project->generation;
     const struct nm_ledger_setting names[NM_GENERATION_SETTINGS] = {
         {.key = "seed", .name = "the seed"},
@@ -90,6 +106,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         {.key = "template", .name = "generation: template"},
         {.key = "definitions", .name = "entities: definition"},
         {.key = "models", .name = "endpoints: model"},
+        {.key = "alignment", .name = "alignment"},
     };
     size_t size = sizeof settings[0].value;
     memcpy(settings, names, sizeof names);
@@ -111,6 +128,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         snprintf(settings[8].value, size, "the built-in one");
     snprintf(settings[9].value, size, "with digest %016llx", (unsigned long long)definitions_of(project));
     describe_models(project, &settings[10]);
+    describe_alignment(&project->alignment, &blobs[NM_BLOB_LEARN_FROM].data, settings[11].value, size);
 }
 
 /* ---- entities by their words ------------------------------------------------------------------------------------
@@ -186,8 +204,7 @@ enum nm_err nm_generation_open(struct nm_broker *b, const char *how, struct nm_d
     struct nm_ledger_setting settings[NM_GENERATION_SETTINGS];
     struct nm_ledger_renewal renewal = {
         .fresh = how && strcmp(how, "fresh") == 0, .find = nm_generation_find, .ctx = b};
-    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest,
-                           &b->blobs[NM_BLOB_TEMPLATE].data, settings);
+    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, settings);
     if (nm_file_join(b->state_dir, "ledger", path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", b->state_dir);
     enum nm_err err = nm_ledger_open_renewing(path, settings, NM_GENERATION_SETTINGS, nm_entities_count(b->entities),

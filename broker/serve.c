@@ -20,15 +20,17 @@ static struct blob *start_blob(struct nm_broker *b, int i, const char *name, siz
     return blob;
 }
 
-static enum nm_err load_template(struct nm_broker *b, const char *project, struct blob *blob, struct nm_diag *diag)
+/* A file that the project names, or does not: file is NULL then, and missing says what that means. */
+static enum nm_err load_file(const char *project, const char *file, const char *missing, struct blob *blob,
+                             struct nm_diag *diag)
 {
     char path[PATH_BYTES];
-    if (!b->project->generation.template) {
-        blob->missing = "none: the project uses the built-in template";
+    if (!file) {
+        blob->missing = missing;
         return NM_OK;
     }
-    if (nm_project_path(project, b->project->generation.template, path, sizeof path))
-        return nm_fail(diag, NM_ELIMIT, "%s: the template's path is too long", project);
+    if (nm_project_path(project, file, path, sizeof path))
+        return nm_fail(diag, NM_ELIMIT, "%s: the path of %s is too long", project, file);
     return nm_file_read(path, &blob->data, diag);
 }
 
@@ -38,6 +40,7 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     struct blob *project = start_blob(b, 0, "project", NM_TEXT_MAX);
     struct blob *entities = start_blob(b, 1, "entities", ENTITIES_MAX);
     struct blob *template = start_blob(b, 2, "template", TEMPLATE_MAX);
+    struct blob *learn_from = start_blob(b, NM_BLOB_LEARN_FROM, "learn_from", ENTITIES_MAX);
     (void)start_blob(b, NM_BLOB_ASIDE, "aside", ENTITIES_MAX); /* filled when the ledger is open */
     if (nm_project_file(options->project, path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->project);
@@ -49,7 +52,11 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     if (!err && nm_entities_to_blob(b->entities, &entities->data))
         err = nm_fail(diag, NM_ELIMIT, "%s: the entity lists are larger than %d bytes", path, (int)ENTITIES_MAX);
     if (!err)
-        err = load_template(b, options->project, template, diag);
+        err = load_file(options->project, b->project->generation.template,
+                        "none: the project uses the built-in template", template, diag);
+    if (!err)
+        err = load_file(options->project, b->project->alignment.learn_from,
+                        "none: the project's tokenizer learns from no file", learn_from, diag);
     for (int i = 0; i < BLOBS && !err; i++)
         b->blobs[i].digest = nm_hash64(nm_buf_str(&b->blobs[i].data), b->blobs[i].data.len, 0);
     return err;
@@ -77,7 +84,7 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
     struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
-        data->error = nm_str("no such blob: this broker has project, entities, template and aside");
+        data->error = nm_str("no such blob: this broker has project, entities, template, learn_from and aside");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);
     } else if (read->offset > blob->data.len) {

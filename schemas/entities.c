@@ -31,6 +31,7 @@ struct nm_entities {
     char **sources;
     size_t n_sources;
     size_t duplicates;
+    bool two_types; /* an entity may stand in several */
     struct nm_buf folded, normal;
 };
 
@@ -151,7 +152,7 @@ static enum nm_err add(struct nm_entities *e, size_t type, const char *text, siz
             e->duplicates++;
             return NM_OK;
         }
-        if (other->type == type)
+        if (other->type == type || e->two_types)
             continue; /* another casing of its own type is an entity of its own: 'cAMP' and 'CAMP' */
         nm_buf_init(&e->normal, e->normal.max);
         err = nm_utf8_casefold(other->text, other->len, &e->normal);
@@ -159,7 +160,9 @@ static enum nm_err add(struct nm_entities *e, size_t type, const char *text, siz
             err == NM_OK && e->normal.len == wanted.len && memcmp(e->normal.data, wanted.data, wanted.len) == 0;
         nm_buf_clean_up(&e->normal);
         if (clash)
-            return nm_fail(diag, NM_EFORMAT, "%s:%u: '%.*s' is %s here but %s in %s:%u: an entity has one type",
+            return nm_fail(diag, NM_EFORMAT,
+                           "%s:%u: '%.*s' is %s here but %s in %s:%u: an entity has one type, unless "
+                           "alignment.two_types says resolve",
                            e->sources[origin.source], origin.line, (int)len, text, e->types[type],
                            e->types[other->type], e->sources[e->origins[i].source], e->origins[i].line);
     }
@@ -239,6 +242,11 @@ static enum nm_err load_lines(struct nm_entities *e, const char *data, size_t le
     return err;
 }
 
+void nm_entities_take_two_types(struct nm_entities *e)
+{
+    e->two_types = true;
+}
+
 enum nm_err nm_entities_load(struct nm_entities *e, const char *type, const char *path, struct nm_diag *diag)
 {
     struct nm_buf buf;
@@ -285,6 +293,7 @@ enum nm_err nm_entities_to_blob(const struct nm_entities *e, struct nm_buf *out)
 enum nm_err nm_entities_from_blob(struct nm_entities *e, const char *data, size_t len, struct nm_diag *diag)
 {
     size_t source;
+    e->two_types = true; /* whoever made the blob has decided that */
     enum nm_err err = intern(e, &e->sources, &e->n_sources, "entities", 8, &source);
     uint32_t number = 1;
     for (size_t at = 0; at < len && err == NM_OK; number++) {

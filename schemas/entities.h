@@ -2,7 +2,8 @@
  *
  * A list is UTF-8 text, one entity a line; blank lines and lines that begin with '#' are skipped; white space around
  * an entity is cut and runs of it inside become one space.  The text is NFC.  An entity that stands twice in a type
- * counts once; one that stands in two types (compared by lower case) is an error that names both places.
+ * counts once; one that stands in two types (compared by lower case) is an error that names both places, unless the
+ * set takes such.
  */
 #ifndef NM_SCHEMAS_ENTITIES_H
 #define NM_SCHEMAS_ENTITIES_H
@@ -24,6 +25,9 @@ struct nm_entity {
 /* nm_entities_new - an empty set.  NULL: out of memory. */
 struct nm_entities *nm_entities_new(void);
 void nm_entities_destroy(struct nm_entities **entities);
+
+/* nm_entities_take_two_types - from now on an entity may stand in several types: it is one entity in each. */
+void nm_entities_take_two_types(struct nm_entities *entities);
 
 /* nm_entities_load - add the list at path as the given type.
  * NM_ENOENT, NM_EAUTH, NM_EIO: the file; NM_EFORMAT: not UTF-8, an entity too long, an empty list, an entity of

@@ -187,6 +187,7 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
     p->aligner.shard_samples =
         nm_value_uint(c, "aligner", 0, "shard_samples", raw->aligner != NULL ? raw->aligner->shard_samples : NULL,
                       1000, 1, 1000000);
+    nm_check_alignment(c, raw->alignment, p);
     nm_check_trainer(c, raw->trainer, &p->trainer);
 }
 
@@ -306,6 +307,8 @@ enum nm_err nm_project_entities(const struct nm_project *project, const char *pa
     *entities = nm_entities_new();
     if (*entities == NULL)
         return nm_fail(diag, NM_ENOMEM, "%s: out of memory", path);
+    if (project->alignment.two_types)
+        nm_entities_take_two_types(*entities);
     enum nm_err err = NM_OK;
     for (uint32_t i = 0; i < project->n_lists && err == NM_OK; i++) {
         char file[4096];

@@ -26,6 +26,19 @@ enum nm_constraint {
     NM_CONSTRAINT_NONE
 };
 
+/* How texts are cut into tokens: as BC5CDR, as the Penn Treebank, at white space, as a given CoNLL file. */
+enum nm_tokenizer_kind { NM_TOKENIZER_BIOMEDICAL, NM_TOKENIZER_PTB, NM_TOKENIZER_WHITESPACE, NM_TOKENIZER_LEARNED };
+/* What becomes of a span that cannot be trusted: no label and no loss; a label all the same; the text is not used; as
+ * if it were not there. */
+enum nm_policy { NM_POLICY_MASK, NM_POLICY_KEEP, NM_POLICY_DROP, NM_POLICY_IGNORE };
+/* `naloxone (NLX)`: NLX is nothing; two mentions; one mention; masked. */
+enum nm_abbreviations {
+    NM_ABBREVIATIONS_IGNORE,
+    NM_ABBREVIATIONS_SEPARATE,
+    NM_ABBREVIATIONS_JOINED,
+    NM_ABBREVIATIONS_MASK
+};
+
 struct nm_range {
     uint32_t min, max;
 };
@@ -87,6 +100,20 @@ struct nm_project_broker {
     const char *log_level;     /* debug, info, warn or error */
 };
 
+struct nm_project_alignment {
+    enum nm_tokenizer_kind tokenizer;
+    char *learn_from;      /* CoNLL file of NM_TOKENIZER_LEARNED, relative to the project; else NULL */
+    bool plurals, hyphens; /* `aspirins` matches aspirin, `breast-cancer` breast cancer, and the other way round */
+    enum nm_abbreviations abbreviations;
+    bool two_types; /* an entity may be listed under several types */
+    char **prior;   /* (n_prior) types: which goes before, where nobody asked; others are masked */
+    uint32_t n_prior;
+    enum nm_policy unlisted;    /* told by the model, on no list */
+    enum nm_policy unmarked;    /* listed, but the model, asked to mark all, did not */
+    enum nm_policy conflicting; /* of two types, nested or overlapping */
+    enum nm_policy cut;         /* begins or ends inside a token */
+};
+
 struct nm_project_trainer {
     char *model;      /* a Hugging Face directory; ${VAR} is replaced from the environment */
     char *gold_train; /* CoNLL file for the recipes that train on gold, too; NULL: none */
@@ -117,6 +144,7 @@ struct nm_project {
     struct {
         uint32_t shard_samples;
     } aligner;
+    struct nm_project_alignment alignment;
     struct nm_project_trainer trainer;
     char *gold; /* CoNLL file for evaluation; NULL: none */
 };

@@ -48,4 +48,7 @@ void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, 
 /* project_trainer.c */
 void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out);
 
+/* project_alignment.c: how texts become labelled tokens; project's lists have been read. */
+void nm_check_alignment(struct nm_checker *c, const struct raw_alignment *in, struct nm_project *project);
+
 #endif

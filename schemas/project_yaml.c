@@ -14,6 +14,7 @@
 #define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 #define STRING(owner, member, flags) CYAML_FIELD_STRING_PTR(#member, flags, struct owner, member, 0, 4096)
 #define UINT(owner, member) CYAML_FIELD_UINT_PTR(#member, OPTIONAL, struct owner, member)
+#define BOOL(owner, member) CYAML_FIELD_BOOL_PTR(#member, OPTIONAL, struct owner, member)
 #define FLOAT(owner, member) CYAML_FIELD_FLOAT_PTR(#member, OPTIONAL, struct owner, member)
 #define MAPPING(owner, member, fields) CYAML_FIELD_MAPPING_PTR(#member, OPTIONAL, struct owner, member, fields)
 #define LIST(owner, member, item, flags) CYAML_FIELD_SEQUENCE(#member, flags, struct owner, member, &(item), 1, 1000)
@@ -80,6 +81,19 @@ static const cyaml_schema_field_t broker_fields[] = {STRING(raw_broker, bind, OP
 
 static const cyaml_schema_field_t aligner_fields[] = {UINT(raw_aligner, shard_samples), CYAML_FIELD_END};
 
+static const cyaml_schema_field_t alignment_fields[] = {STRING(raw_alignment, tokenizer, OPTIONAL),
+                                                        STRING(raw_alignment, learn_from, OPTIONAL),
+                                                        BOOL(raw_alignment, plurals),
+                                                        BOOL(raw_alignment, hyphens),
+                                                        STRING(raw_alignment, abbreviations, OPTIONAL),
+                                                        STRING(raw_alignment, two_types, OPTIONAL),
+                                                        LIST(raw_alignment, prior, text_item, OPTIONAL),
+                                                        STRING(raw_alignment, unlisted, OPTIONAL),
+                                                        STRING(raw_alignment, unmarked, OPTIONAL),
+                                                        STRING(raw_alignment, conflicting, OPTIONAL),
+                                                        STRING(raw_alignment, cut, OPTIONAL),
+                                                        CYAML_FIELD_END};
+
 static const cyaml_schema_field_t trainer_fields[] = {STRING(raw_trainer, model, OPTIONAL),
                                                       STRING(raw_trainer, gold_train, OPTIONAL),
                                                       STRING(raw_trainer, recipe, OPTIONAL),
@@ -117,6 +131,7 @@ static const cyaml_schema_field_t project_fields[] = {UINT(raw_project, version)
                                                       MAPPING(raw_project, budget, budget_fields),
                                                       MAPPING(raw_project, broker, broker_fields),
                                                       MAPPING(raw_project, aligner, aligner_fields),
+                                                      MAPPING(raw_project, alignment, alignment_fields),
                                                       MAPPING(raw_project, trainer, trainer_fields),
                                                       STRING(raw_project, gold, OPTIONAL),
                                                       CYAML_FIELD_END};

@@ -5,6 +5,7 @@
 #ifndef NM_SCHEMAS_PROJECT_YAML_H
 #define NM_SCHEMAS_PROJECT_YAML_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,13 @@ struct raw_aligner {
     uint32_t *shard_samples;
 };
 
+struct raw_alignment {
+    char *tokenizer, *learn_from, *abbreviations, *two_types, *unlisted, *unmarked, *conflicting, *cut;
+    bool *plurals, *hyphens;
+    char **prior;
+    uint32_t prior_count;
+};
+
 struct raw_trainer {
     char *model, *gold_train, *recipe;
     uint32_t *epochs, *gold_epochs, *batch, *max_length, *upsample, *patience;
@@ -80,6 +88,7 @@ struct raw_project {
     struct raw_budget *budget;
     struct raw_broker *broker;
     struct raw_aligner *aligner;
+    struct raw_alignment *alignment;
     struct raw_trainer *trainer;
 };
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "schemas"
 SECTIONS = {"raw_project": "", "raw_goal": "goal", "raw_coverage": "goal.coverage", "raw_list": "entities", "raw_endpoint": "endpoints",
-            "raw_generation": "generation", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner", "raw_trainer": "trainer"}
+            "raw_generation": "generation", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner", "raw_alignment": "alignment", "raw_trainer": "trainer"}
 
 
 def keys_in_loader():
     code = (ROOT / "project_yaml.c").read_text()
-    return {name: set(re.findall(rf"(?:STRING|UINT|FLOAT|MAPPING|LIST)\({owner}, (\w+)", code))
+    return {name: set(re.findall(rf"(?:STRING|UINT|FLOAT|BOOL|MAPPING|LIST)\({owner}, (\w+)", code))
             for owner, name in SECTIONS.items()}
 
 

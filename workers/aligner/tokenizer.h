@@ -14,10 +14,9 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "schemas/project.h" /* enum nm_tokenizer_kind */
 #include "workers/aligner/conll.h"
 #include "workers/aligner/tokenize.h"
-
-enum nm_tokenizer_kind { NM_TOKENIZER_BIOMEDICAL, NM_TOKENIZER_PTB, NM_TOKENIZER_WHITESPACE, NM_TOKENIZER_LEARNED };
 
 struct nm_tokenizer;
 
