@@ -199,7 +199,7 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
             err = response->accepted ? nm_again_accepted(b, response->task)
                                      : nm_again_rejected(b, response->task, response->rule);
     }
-    return err ? err : nm_session_ack(b, s, response->task, response->attempt, applied);
+    return err ? err : nm_session_ack(b, s, response->task, response->attempt, applied, 0);
 }
 
 enum nm_err nm_answer_aligned(struct nm_broker *b, struct session *s, const struct nm_msg_aligned *aligned)
@@ -207,15 +207,20 @@ enum nm_err nm_answer_aligned(struct nm_broker *b, struct session *s, const stru
     bool keep = false, useless = aligned->rule.len > 0;
     enum nm_verdict verdict = nm_queue_aligned(b->queue, s->number, aligned->task, aligned->attempt, useless, &keep);
     enum nm_err err = NM_OK;
+    uint64_t place = 0;
     bool applied = count_verdict(b, verdict);
     if (applied)
         nm_latency_answered(&b->latency, NM_STEP_ALIGN, aligned->task, nm_clock_mono_us());
-    if (verdict == NM_VERDICT_UNKNOWN) {
+    if (applied && keep)
+        err = nm_ledger_give_place(b->ledger, aligned->task, s->number, &place);
+    if (!err && verdict == NM_VERDICT_UNKNOWN) {
         struct nm_queue_task ended;
         err = count_unknown(b, s, aligned->task, aligned->attempt, &ended);
         keep = ended.state == NM_TASK_DONE && ended.worker == s->number && ended.attempt == aligned->attempt;
     }
-    if (applied && useless) {
+    if (!err && !applied && keep)
+        err = nm_ledger_get_place(b->ledger, aligned->task, &place, NULL);
+    if (!err && applied && useless) {
         nm_info("task %llu: the aligner can't use the text: %s", (unsigned long long)aligned->task,
                 aligned->detail.len ? aligned->detail.ptr : aligned->rule.ptr);
         err = nm_ledger_count_rule(b->ledger, aligned->rule);
@@ -224,5 +229,5 @@ enum nm_err nm_answer_aligned(struct nm_broker *b, struct session *s, const stru
         if (!err)
             err = nm_again_rejected(b, aligned->task, aligned->rule);
     }
-    return err ? err : nm_session_ack(b, s, aligned->task, aligned->attempt, keep);
+    return err ? err : nm_session_ack(b, s, aligned->task, aligned->attempt, keep, place);
 }

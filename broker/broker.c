@@ -34,6 +34,8 @@ static enum nm_err dispatch_known(struct nm_broker *b, struct session *s, const 
         return nm_answer_failure(b, s, &msg->u.failure);
     if (msg->type == NM_MSG_aligned && aligner)
         return nm_answer_aligned(b, s, &msg->u.aligned);
+    if (msg->type == NM_MSG_sealed && aligner)
+        return nm_directory_sealed(b, s, &msg->u.sealed);
     b->malformed++;
     nm_broker_refuse(b, &s->peer, NM_EINVAL, "a message that this role does not send to a broker");
     return NM_OK;
@@ -48,7 +50,7 @@ static enum nm_err dispatch(struct nm_broker *b, const struct nm_peer *peer, con
         return NM_OK;
     }
     if (msg->type == NM_MSG_directory_read) {
-        nm_serve_directory(b, peer);
+        nm_directory_answer(b, peer);
         return NM_OK;
     }
     struct session *s = nm_session_of_peer(b, peer);

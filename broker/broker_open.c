@@ -185,8 +185,9 @@ static enum nm_err set_up(struct nm_broker *b, const struct nm_broker_options *o
     b->lease_ms = (int64_t)b->project->broker.lease_s * 1000;
     b->heartbeat_ms = (int64_t)b->project->broker.heartbeat_s * 1000;
     b->stream = calloc(1, sizeof *b->stream);
+    b->directory = nm_directory_new();
     b->endpoints = calloc(b->project->n_endpoints + 1, sizeof *b->endpoints);
-    if (!b->stream || !b->endpoints || nm_latency_init(&b->latency, b->project->n_endpoints))
+    if (!b->stream || !b->endpoints || !b->directory || nm_latency_init(&b->latency, b->project->n_endpoints))
         return nm_fail(diag, NM_ENOMEM, "no memory");
     for (uint32_t i = 0; i < b->project->n_endpoints; i++)
         b->endpoints[i].name = b->project->endpoints[i].name;
@@ -245,6 +246,7 @@ void nm_broker_destroy(struct nm_broker **broker)
     nm_again_clean_up(b);
     nm_map_clean_up(&b->words);
     nm_session_clean_up(b);
+    nm_directory_destroy(&b->directory);
     nm_serve_clean_up(b);
     free(b->leases);
     nm_recent_clean_up(&b->recent);

@@ -108,6 +108,7 @@ struct nm_broker {
     struct nm_plan_task task;
 
     struct blob blobs[BLOBS];
+    struct nm_directory *directory;
     struct endpoint *endpoints;
     struct nm_governor *governor;
     struct nm_map grants; /* the live ones, by task and attempt */
@@ -141,7 +142,8 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
 enum nm_err nm_session_goodbye(struct nm_broker *b, struct session *s, const struct nm_msg_goodbye *goodbye);
 /* nm_session_lost - its peer can't be reached: no more leases until it says hello. */
 void nm_session_lost(struct nm_broker *b, struct session *s);
-enum nm_err nm_session_ack(struct nm_broker *b, struct session *s, uint64_t task, uint64_t attempt, bool keep);
+enum nm_err nm_session_ack(struct nm_broker *b, struct session *s, uint64_t task, uint64_t attempt, bool keep,
+                           uint64_t place);
 void nm_session_send_acks(struct nm_broker *b);
 void nm_session_send_done(struct nm_broker *b, struct session *s);
 /* nm_session_send_goodbye - the broker stops: to all.  nm_session_welcome_all - the times of leases changed. */
@@ -200,10 +202,20 @@ uint64_t nm_generation_find(void *ctx, struct nm_str type, struct nm_str text);
 /* nm_generation_task - into b->task the entities of an open task of an earlier generation, as its text has them. */
 enum nm_err nm_generation_task(struct nm_broker *b, uint64_t task, struct nm_diag *diag);
 
-/* serve.c - blobs and the directory */
+/* directory.c - who has which samples, and what they were made from */
+struct nm_directory *nm_directory_new(void); /* NULL: out of memory */
+void nm_directory_destroy(struct nm_directory **directory);
+/* nm_directory_answer - to who asks for the list of aligners. */
+void nm_directory_answer(struct nm_broker *b, const struct nm_peer *peer);
+/* nm_directory_blob - the blob of that name as it is now, or as begun where offset is not 0; NULL: it is none of ours.
+ * missing says why it can't be given. */
+const struct blob *nm_directory_blob(struct nm_broker *b, const struct nm_msg_blob_read *read);
+/* nm_directory_sealed - an aligner tells of a shard. */
+enum nm_err nm_directory_sealed(struct nm_broker *b, const struct session *s, const struct nm_msg_sealed *sealed);
+
+/* serve.c - blobs */
 enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *options, struct nm_diag *diag);
 void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct nm_msg_blob_read *read);
-void nm_serve_directory(struct nm_broker *b, const struct nm_peer *peer);
 void nm_serve_clean_up(struct nm_broker *b);
 
 /* broker.c - the queue's changes into the ledger; and the ledger onto the disk */

@@ -78,6 +78,8 @@ static enum nm_err put_ended(struct nm_ledger *ledger, const struct nm_queue_tas
     if (!err)
         err = nm_record_put(bytes, task->worker, 4);
     if (!err)
+        err = nm_record_put(bytes, nm_ledger_placing(ledger, task->task), 8);
+    if (!err)
         err = nm_ledger_add_put(ledger, ledger->ended, nm_key_u64(task->task), offset);
     if (!err)
         err = nm_ledger_add_op(ledger, (struct op){.db = ledger->open, .key = nm_key_u64(task->task), .del = true});
@@ -157,13 +159,14 @@ static enum nm_err read_ended(struct nm_txn *txn, void *ctx, struct nm_diag *dia
     enum nm_err err = nm_txn_get(txn, q->ledger->ended, nm_key_u64(q->task->task), &val);
     if (err)
         return err;
-    struct nm_record in = {val.data, val.len, val.len != ENDED_BYTES};
-    q->task->state = (enum nm_task_state)nm_record_get(&in, 1);
-    q->task->attempt = (uint32_t)nm_record_get(&in, 4);
-    q->task->worker = (uint32_t)nm_record_get(&in, 4);
-    return in.bad ? nm_fail(diag, NM_EFORMAT, "ledger %s: the end of task %llu is damaged", q->ledger->path,
-                            (unsigned long long)q->task->task)
-                  : NM_OK;
+    struct nm_ledger_end end;
+    if (!nm_ledger_read_end(val, &end))
+        return nm_fail(diag, NM_EFORMAT, "ledger %s: the end of task %llu is damaged", q->ledger->path,
+                       (unsigned long long)q->task->task);
+    q->task->state = end.state;
+    q->task->attempt = end.attempt;
+    q->task->worker = end.worker;
+    return NM_OK;
 }
 
 enum nm_err nm_ledger_ended(struct nm_ledger *ledger, uint64_t task, struct nm_queue_task *ended,
@@ -335,6 +338,10 @@ static enum nm_err put_worker(struct nm_ledger *ledger, uint32_t number)
         err = nm_record_put_text(bytes, worker->id, strlen(worker->id));
     if (!err)
         err = nm_record_put_text(bytes, worker->endpoint, strlen(worker->endpoint));
+    if (!err)
+        err = nm_record_put(bytes, worker->places, 8);
+    if (!err)
+        err = nm_record_put(bytes, worker->shards, 8);
     return err ? err : nm_ledger_add_put(ledger, ledger->workers, nm_key_u64(number), offset);
 }
 
@@ -383,6 +390,7 @@ static void forget_changes(struct nm_ledger *ledger)
     for (uint32_t i = 0; i < ledger->n_workers; i++)
         ledger->worker_changed[i] = false;
     ledger->rules_changed = false;
+    nm_map_clear(&ledger->placing);
     ledger->committed = ledger->counters;
     ledger->n_ops = 0;
     nm_buf_reset(&ledger->bytes);

@@ -6,7 +6,7 @@
  *     settings   text -> text           the run's id; what shaped the plan, refused if it changes
  *     state      text -> record         the counters; the rules and how often each was broken
  *     open       task -> record         state, attempt, holder, failures, due: of each open task
- *     ended      task -> record         how it ended, at which attempt, who owns the sample
+ *     ended      task -> record         how it ended, at which attempt, who owns the sample, at which place
  *     dead       task -> record         of the ended ones those that may be kicked: when, and why by hand
  *     failures   (task, attempt) -> record             calls without an answer: how many, and the last one
  *     grants     (task, attempt) -> record         calls that may be on their way: of the governor
@@ -15,6 +15,7 @@
  *     coverage   chunk -> 64 numbers    accepted texts of each entity
  *     covered_since  number -> entities     what changed in it since the chunks were written, a record a commit
  *     workers    number -> record       role, id, endpoint, samples
+ *     shards     (number, shard) -> record            sealed ones of an aligner: count, bytes, digest
  *     extra      task -> entities       of each extra task, as it can't be computed
  *     generations  number -> text           how each began, and the settings it was made with
  *     aside      task -> task           first and last of the ranges of tasks that were set aside
@@ -35,6 +36,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "schemas/messages.h"
+#include "schemas/shard.h"
 
 enum { NM_LEDGER_SCHEMA = 1, NM_LEDGER_RULES_MAX = 64 };
 
@@ -90,6 +92,8 @@ struct nm_ledger_worker {
     char *id, *endpoint; /* endpoint: where an aligner serves its shards, else "" */
     enum nm_queue_role role;
     uint64_t samples; /* that it owns */
+    uint64_t places;  /* given out; some may be of samples set aside */
+    uint64_t shards;  /* sealed ones on record */
 };
 
 struct nm_ledger_coverage {
@@ -197,6 +201,15 @@ enum nm_err nm_ledger_reject(struct nm_ledger *ledger, uint64_t entity, struct n
 enum nm_err nm_ledger_worker(struct nm_ledger *ledger, enum nm_queue_role role, struct nm_str id,
                              struct nm_str endpoint, uint32_t *number);
 
+/* nm_ledger_give_place - a sample that is done gets the next place of its aligner's, from 1.  NM_ENOMEM. */
+enum nm_err nm_ledger_give_place(struct nm_ledger *ledger, uint64_t task, uint32_t worker, uint64_t *place);
+
+/* nm_ledger_skip_places - the aligner has that many: none of them is given again. */
+void nm_ledger_skip_places(struct nm_ledger *ledger, uint32_t worker, uint64_t places);
+
+/* nm_ledger_seal - a shard of that aligner is sealed.  One out of order is left out. */
+enum nm_err nm_ledger_seal(struct nm_ledger *ledger, uint32_t worker, const struct nm_msg_sealed *sealed);
+
 /* nm_ledger_counters - to add to in place. */
 struct nm_ledger_counters *nm_ledger_counters(struct nm_ledger *ledger);
 
@@ -218,6 +231,26 @@ enum nm_err nm_ledger_read_response(struct nm_ledger *ledger, uint64_t task, uin
 /* nm_ledger_ended - how a task ended.  NM_ENOENT: it has not. */
 enum nm_err nm_ledger_ended(struct nm_ledger *ledger, uint64_t task, struct nm_queue_task *ended,
                             struct nm_diag *diag);
+
+/* nm_ledger_get_place - of a sample, from 1, the next commit's too; 0: none is on record. */
+enum nm_err nm_ledger_get_place(struct nm_ledger *ledger, uint64_t task, uint64_t *place, struct nm_diag *diag);
+
+/* The answer that a sample was made from. */
+struct nm_ledger_made {
+    uint64_t task, attempt;
+};
+
+/* nm_ledger_made_at - what stands at an aligner's place (counted from 0), as committed.  NM_ENOENT: nothing.  The first
+ * call, and each that leaves a million places behind, walks over all tasks that ended; the others are O(1). */
+enum nm_err nm_ledger_made_at(struct nm_ledger *ledger, uint32_t worker, uint64_t place, struct nm_ledger_made *made,
+                              struct nm_diag *diag);
+
+/* nm_ledger_list_shards - the sealed ones of an aligner, as committed; the list in arena. */
+enum nm_err nm_ledger_list_shards(struct nm_ledger *ledger, uint32_t worker, struct nm_arena *arena,
+                                  struct nm_index *index, struct nm_diag *diag);
+
+/* nm_ledger_find_worker - its number; NM_QUEUE_NOBODY: there is none. */
+uint32_t nm_ledger_find_worker(const struct nm_ledger *ledger, enum nm_queue_role role, struct nm_str id);
 
 /* A dead letter, as far as it is not in the response log. */
 struct nm_ledger_dead {

@@ -168,12 +168,13 @@ static void read_open(struct nm_check *c, const struct walk *w, struct nm_queue_
 
 static void read_ended(struct nm_check *c, const struct walk *w, struct nm_queue_task *t)
 {
-    struct nm_record in = {w->val.data, w->val.len, w->val.len != ENDED_BYTES};
-    t->state = (enum nm_task_state)nm_record_get(&in, 1);
-    t->attempt = (uint32_t)nm_record_get(&in, 4);
-    t->worker = (uint32_t)nm_record_get(&in, 4);
+    struct nm_ledger_end end;
+    bool whole = nm_ledger_read_end(w->val, &end);
+    t->state = end.state;
+    t->attempt = end.attempt;
+    t->worker = end.worker;
     bool state = t->state >= NM_TASK_DONE && t->state < NM_TASK_STATES;
-    if (in.bad || !state || t->attempt == 0) {
+    if (!whole || !state || t->attempt == 0) {
         nm_check_fails(c, "ended task %llu: a record that can't be (state %d, attempt %u)", TASK(w->task),
                        (int)t->state, t->attempt);
         t->state = 0;

@@ -182,7 +182,12 @@ static enum nm_err load_worker(struct nm_ledger *ledger, uint64_t number, struct
     endpoint.ptr = nm_record_get_text(&in, &endpoint.len);
     if (in.bad || role >= NM_QUEUE_ROLES || number != ledger->n_workers)
         return nm_ledger_damaged(ledger, "a worker", diag);
-    return nm_ledger_add_worker(ledger, (enum nm_queue_role)role, id, endpoint, samples);
+    enum nm_err err = nm_ledger_add_worker(ledger, (enum nm_queue_role)role, id, endpoint, samples);
+    if (!err && in.left) { /* an older build gave no places */
+        ledger->list[number].places = nm_record_get(&in, 8);
+        ledger->list[number].shards = nm_record_get(&in, 8);
+    }
+    return err;
 }
 
 typedef enum nm_err (*load_fn)(struct nm_ledger *ledger, uint64_t key, struct nm_val val, struct nm_diag *diag);
@@ -244,7 +249,8 @@ static enum nm_err open_databases(struct nm_ledger *ledger, struct nm_diag *diag
                {"extra", &ledger->extra},
                {"troubled", &ledger->troubled},
                {"generations", &ledger->generations},
-               {"aside", &ledger->aside}};
+               {"aside", &ledger->aside},
+               {"shards", &ledger->shards}};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof all / sizeof all[0] && !err; i++)
         err = nm_store_db(ledger->store, all[i].name, all[i].db, diag);
@@ -262,6 +268,7 @@ static enum nm_err allocate(struct nm_ledger *ledger, const char *path, uint64_t
     ledger->chunk_changed = calloc(chunks, sizeof *ledger->chunk_changed);
     nm_buf_init(&ledger->bytes, COMMIT_MAX);
     nm_map_init(&ledger->worker_of);
+    nm_map_init(&ledger->placing);
     return ledger->path && ledger->covered && ledger->troubles && ledger->chunks && ledger->chunk_changed ? NM_OK
                                                                                                           : NM_ENOMEM;
 }
@@ -386,6 +393,8 @@ void nm_ledger_close(struct nm_ledger **ledger)
     free(l->list);
     free(l->worker_changed);
     nm_map_clean_up(&l->worker_of);
+    nm_map_clean_up(&l->placing);
+    free(l->window.made);
     free(l->ops);
     nm_buf_clean_up(&l->bytes);
     free(l->covered);

@@ -9,7 +9,8 @@
 
 enum {
     COVERAGE_CHUNK = 64,
-    ENDED_BYTES = 9,
+    ENDED_BYTES = 17,
+    ENDED_BYTES_BEFORE = 9, /* without place */
     OPEN_BYTES = 25,
     OPEN_BYTES_BEFORE = 21 /* without base */,
     COMMIT_MAX = 1 << 30 /* bytes in one */
@@ -30,13 +31,27 @@ struct nm_ledger_trouble {
     uint16_t in_a_row, alone;
 };
 
+/* How a task ended. */
+struct nm_ledger_end {
+    enum nm_task_state state;
+    uint32_t attempt, worker;
+    uint64_t place; /* from 1; 0: it is no sample, or older than places */
+};
+
+/* What stands at some consecutive places of one aligner; attempt 0: not looked up, or not yet there. */
+struct nm_ledger_window {
+    struct nm_ledger_made *made; /* NULL: nothing was asked for */
+    uint32_t worker;
+    uint64_t first;
+};
+
 struct nm_ledger {
     struct nm_store *store;
     char *path;
     char run[64];
     struct nm_db settings, state, open, ended, dead, failures, notes, grants, responses, coverage, covered_since,
         workers;
-    struct nm_db extra, troubled, generations, aside;
+    struct nm_db extra, troubled, generations, aside, shards;
     uint64_t generation;
     uint64_t n_open, n_waiting; /* counted by nm_ledger_look */
 
@@ -53,6 +68,8 @@ struct nm_ledger {
     uint32_t n_workers, cap_workers;
     bool *worker_changed;
     struct nm_map worker_of; /* hash of role and id -> number + 1 */
+    struct nm_map placing;   /* task -> place, of the next commit */
+    struct nm_ledger_window window;
 
     uint64_t entities;
     uint32_t *covered;                  /* (entities) accepted texts */
@@ -65,6 +82,10 @@ struct nm_ledger {
     size_t n_since, n_records; /* changes, and records of them, in covered_since */
     bool folds;                /* the next commit writes the chunks */
 };
+
+/* ledger_places.c */
+bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end); /* false: damaged */
+uint64_t nm_ledger_placing(const struct nm_ledger *ledger, uint64_t task); /* 0: none in the next commit */
 
 /* ledger_dead.c */
 enum nm_err nm_ledger_put_dead(struct nm_ledger *ledger, uint64_t task, uint32_t attempt, bool by_hand,

@@ -58,15 +58,18 @@ static enum nm_err still_listed(struct nm_txn *txn, struct renewing *r, uint64_t
     return err;
 }
 
-static enum nm_err put_ended(struct nm_txn *txn, struct renewing *r, uint64_t task, uint64_t attempt, uint64_t worker)
+/* The place stays: shards are never rewritten. */
+static enum nm_err put_aside(struct nm_txn *txn, struct renewing *r, uint64_t task, const struct nm_ledger_end *end)
 {
     struct nm_buf bytes;
     nm_buf_init(&bytes, ENDED_BYTES);
     enum nm_err err = nm_record_put(&bytes, NM_TASK_ASIDE, 1);
     if (!err)
-        err = nm_record_put(&bytes, attempt, 4);
+        err = nm_record_put(&bytes, end->attempt, 4);
     if (!err)
-        err = nm_record_put(&bytes, worker, 4);
+        err = nm_record_put(&bytes, end->worker, 4);
+    if (!err)
+        err = nm_record_put(&bytes, end->place, 8);
     if (!err && r->write)
         err = nm_txn_put(txn, r->ledger->ended, nm_key_u64(task), bytes.data, bytes.len);
     nm_buf_clean_up(&bytes);
@@ -84,25 +87,25 @@ static enum nm_err put_range(struct nm_txn *txn, struct renewing *r, uint64_t fi
 static enum nm_err renew_ended(struct nm_txn *txn, struct renewing *r, uint64_t task, struct nm_val val,
                                struct nm_diag *diag)
 {
-    struct nm_record in = {val.data, val.len, val.len != ENDED_BYTES};
-    uint64_t state = nm_record_get(&in, 1), attempt = nm_record_get(&in, 4), worker = nm_record_get(&in, 4);
+    struct nm_ledger_end end;
+    if (!nm_ledger_read_end(val, &end))
+        return nm_ledger_damaged(r->ledger, "the end of a task", diag);
+    enum nm_task_state state = end.state;
     bool stays = state == NM_TASK_DROPPED || (!r->how->fresh && state != NM_TASK_DEAD);
     enum nm_err err = NM_OK;
-    if (in.bad)
-        return nm_ledger_damaged(r->ledger, "the end of a task", diag);
     if (state == NM_TASK_ASIDE)
         return NM_OK;
     if (state == NM_TASK_DONE && stays)
-        err = still_listed(txn, r, task, attempt, &stays, diag);
+        err = still_listed(txn, r, task, end.attempt, &stays, diag);
     if (err)
         return err;
     r->done += stays && state == NM_TASK_DONE;
     r->dropped += stays && state == NM_TASK_DROPPED;
     r->aside += !stays && state == NM_TASK_DONE;
-    if (stays && state == NM_TASK_DONE && worker < r->n_samples)
-        r->samples[worker]++;
+    if (stays && state == NM_TASK_DONE && end.worker < r->n_samples)
+        r->samples[end.worker]++;
     if (!stays)
-        err = put_ended(txn, r, task, attempt, worker);
+        err = put_aside(txn, r, task, &end);
     if (!err && !stays && state == NM_TASK_DONE && !r->how->fresh)
         err = put_range(txn, r, task, task);
     return err;
@@ -112,17 +115,20 @@ static enum nm_err renew_open(struct nm_txn *txn, struct renewing *r, uint64_t t
                               struct nm_diag *diag)
 {
     struct nm_record in = {val.data, val.len, false};
-    uint64_t state = nm_record_get(&in, 1), attempt = nm_record_get(&in, 4), worker = nm_record_get(&in, 4);
+    struct nm_ledger_end end = {.state = NM_TASK_ASIDE};
+    uint64_t state = nm_record_get(&in, 1);
+    end.attempt = (uint32_t)nm_record_get(&in, 4);
+    end.worker = (uint32_t)nm_record_get(&in, 4);
     bool stays = !r->how->fresh && (state == NM_TASK_ACCEPTED || state == NM_TASK_ALIGNING);
     enum nm_err err = NM_OK;
     if (in.bad)
         return nm_ledger_damaged(r->ledger, "an open task", diag);
     if (stays)
-        err = still_listed(txn, r, task, attempt, &stays, diag);
+        err = still_listed(txn, r, task, end.attempt, &stays, diag);
     r->open += stays;
     if (err || stays)
         return err;
-    err = put_ended(txn, r, task, attempt, worker);
+    err = put_aside(txn, r, task, &end);
     if (!err && r->write)
         err = nm_txn_del(txn, r->ledger->open, nm_key_u64(task));
     return err;

@@ -1,4 +1,4 @@
-/* Blobs and the directory: what anybody may ask for, hello or not. */
+/* Blobs: what anybody may ask for, hello or not. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +7,7 @@
 #include "common/file.h"
 #include "common/hash.h"
 
-enum { PATH_BYTES = 4096, TEMPLATE_MAX = 1 << 20, ENTITIES_MAX = 1 << 30, ALIGNERS_MAX = 4096 };
-
-/* ---- blobs --------------------------------------------------------------------------------------------------------
- */
+enum { PATH_BYTES = 4096, TEMPLATE_MAX = 1 << 20, ENTITIES_MAX = 1 << 30 };
 
 static struct blob *start_blob(struct nm_broker *b, int i, const char *name, size_t max)
 {
@@ -70,21 +67,23 @@ void nm_serve_clean_up(struct nm_broker *b)
     nm_project_destroy(&b->project);
 }
 
-static const struct blob *find_blob(const struct nm_broker *b, struct nm_str name)
+static const struct blob *find_blob(struct nm_broker *b, const struct nm_msg_blob_read *read)
 {
+    struct nm_str name = read->name;
     for (int i = 0; i < BLOBS; i++)
         if (strlen(b->blobs[i].name) == name.len && memcmp(b->blobs[i].name, name.ptr, name.len) == 0)
             return &b->blobs[i];
-    return NULL;
+    return nm_directory_blob(b, read);
 }
 
 void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct nm_msg_blob_read *read)
 {
-    const struct blob *blob = find_blob(b, read->name);
+    const struct blob *blob = find_blob(b, read);
     struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
-        data->error = nm_str("no such blob: this broker has project, entities, template, learn_from and aside");
+        data->error = nm_str("no such blob: this broker has project, entities, template, learn_from and aside, and of each "
+                             "aligner index/ID and made/ID/PLACE");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);
     } else if (read->offset > blob->data.len) {
@@ -96,27 +95,6 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
         data->digest = blob->digest;
         data->data = (struct nm_str){nm_buf_str(&blob->data) + read->offset, (size_t)(length < left ? length : left)};
         data->checksum = nm_hash64(data->data.ptr, data->data.len, 0);
-    }
-    nm_broker_reply(b, peer, &msg);
-}
-
-/* ---- the directory --------------------------------------------------------------------------- */
-
-/* Every aligner that has samples or could have, connected or not: its samples wait for it to come back. */
-void nm_serve_directory(struct nm_broker *b, const struct nm_peer *peer)
-{
-    struct nm_msg msg = {.type = NM_MSG_directory,
-                         .u.directory = {.run = nm_str(nm_ledger_run(b->ledger)),
-                                         .complete = nm_queue_phase(b->queue) == NM_PHASE_COMPLETE,
-                                         .aligned = nm_queue_get_totals(b->queue)->done}};
-    struct nm_msg_directory *d = &msg.u.directory;
-    uint32_t workers = nm_ledger_worker_count(b->ledger);
-    d->aligners = nm_arena_alloc(&b->arena, workers * sizeof *d->aligners + 1);
-    for (uint32_t i = 0; d->aligners && i < workers && d->n_aligners < ALIGNERS_MAX; i++) {
-        const struct nm_ledger_worker *w = nm_ledger_get_worker(b->ledger, i);
-        if (w->role == NM_QUEUE_ALIGNER)
-            d->aligners[d->n_aligners++] = (struct nm_msg_aligner){
-                .worker = nm_str(w->id), .endpoint = nm_str(w->endpoint), .samples = w->samples};
     }
     nm_broker_reply(b, peer, &msg);
 }

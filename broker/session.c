@@ -182,7 +182,8 @@ static enum nm_err join_queue(struct nm_broker *b, struct session *s, enum nm_qu
     return nm_queue_join(b->queue, s->number, role, credit, holds, n, b->now);
 }
 
-static void send_welcome(struct nm_broker *b, const struct nm_peer *peer)
+/* worker: NULL, where it is another run's. */
+static void send_welcome(struct nm_broker *b, const struct nm_peer *peer, const struct nm_ledger_worker *worker)
 {
     struct nm_msg msg = {.type = NM_MSG_welcome,
                          .u.welcome = {.protocol = NM_PROTOCOL_VERSION,
@@ -191,7 +192,9 @@ static void send_welcome(struct nm_broker *b, const struct nm_peer *peer)
                                        .project = nm_str(b->project->name),
                                        .heartbeat_ms = (uint64_t)b->heartbeat_ms,
                                        .lease_ms = (uint64_t)b->lease_ms,
-                                       .generation = nm_ledger_generation(b->ledger)}};
+                                       .generation = nm_ledger_generation(b->ledger),
+                                       .places = worker ? worker->places : 0,
+                                       .shards = worker ? worker->shards : 0}};
     nm_broker_reply(b, peer, &msg);
 }
 
@@ -223,7 +226,7 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
         return NM_OK;
     }
     if (hello->run.len && !is(hello->run, nm_ledger_run(b->ledger))) {
-        send_welcome(b, peer); /* it sees the run's id and leaves: what it holds is another run's */
+        send_welcome(b, peer, NULL); /* it sees the run's id and leaves: what it holds is another run's */
         return NM_OK;
     }
     enum nm_queue_role role = is(hello->role, "aligner") ? NM_QUEUE_ALIGNER : NM_QUEUE_GENERATOR;
@@ -256,9 +259,11 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
         err = nm_govern_sweep(b, number);
     if (err)
         return err;
+    if (role == NM_QUEUE_ALIGNER)
+        nm_ledger_skip_places(b->ledger, number, hello->places);
     nm_info("%s %s of %s (pid %llu) joins with %zu held", role == NM_QUEUE_ALIGNER ? "aligner" : "generator",
             nm_ledger_get_worker(b->ledger, number)->id, s->host, (unsigned long long)s->pid, hello->n_holding);
-    send_welcome(b, peer);
+    send_welcome(b, peer, nm_ledger_get_worker(b->ledger, number));
     if (role == NM_QUEUE_GENERATOR) {
         nm_endpoints_revive(b);
         if (b->phase == NM_PHASE_COMPLETE)
@@ -269,7 +274,8 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
 
 /* ---- acknowledgements ------------------------------------------------------------------------ */
 
-enum nm_err nm_session_ack(struct nm_broker *b, struct session *s, uint64_t task, uint64_t attempt, bool keep)
+enum nm_err nm_session_ack(struct nm_broker *b, struct session *s, uint64_t task, uint64_t attempt, bool keep,
+                           uint64_t place)
 {
     if (s->n_acks == 0) {
         if (b->n_to_ack == b->cap_to_ack) {
@@ -290,7 +296,7 @@ enum nm_err nm_session_ack(struct nm_broker *b, struct session *s, uint64_t task
         s->acks = bigger;
         s->cap_acks = cap;
     }
-    s->acks[s->n_acks++] = (struct nm_msg_hold){.task = task, .attempt = attempt, .keep = keep};
+    s->acks[s->n_acks++] = (struct nm_msg_hold){.task = task, .attempt = attempt, .keep = keep, .place = place};
     return NM_OK;
 }
 
@@ -330,7 +336,7 @@ void nm_session_welcome_all(struct nm_broker *b)
 {
     for (uint32_t i = 0; i < b->n_sessions; i++)
         if (b->sessions[i] && b->sessions[i]->connected)
-            send_welcome(b, &b->sessions[i]->peer);
+            send_welcome(b, &b->sessions[i]->peer, nm_ledger_get_worker(b->ledger, i));
 }
 
 bool nm_session_busy(struct nm_broker *b)

@@ -85,7 +85,8 @@ struct nm_str nm_str(const char *s);
 
 /* worker -> broker, first on every connection and whenever the broker does not know the sender.
  * worker: persistent id; credit: how many tasks it takes at once; holding: what it has not had acknowledged;
- * endpoint: where an aligner serves its shards; run: the run it last worked for, empty if none. */
+ * endpoint: where an aligner serves its shards; run: the run it last worked for, empty if none; places: of an
+ * aligner, one more than the last that has a sample. */
 #define NM_FIELDS_hello(X)                                                                                           \
     X(U64, protocol, 0)                                                                                              \
     X(STR, role, NM_NAME_MAX)                                                                                        \
@@ -96,7 +97,8 @@ struct nm_str nm_str(const char *s);
     X(STR, run, NM_NAME_MAX)                                                                                         \
     X(U64, credit, 0)                                                                                                \
     X(STR, endpoint, NM_NAME_MAX)                                                                                    \
-    X(LIST_hold, holding, NM_LIST_MAX)
+    X(LIST_hold, holding, NM_LIST_MAX)                                                                               \
+    X(U64, places, 0)
 
 /* broker -> worker: the answer to hello.  To an aligner, places: how many it has been given; shards: how many of its
  * sealed shards the broker has on record. */
