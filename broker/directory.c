@@ -60,10 +60,8 @@ void nm_directory_answer(struct nm_broker *b, const struct nm_peer *peer)
     for (uint32_t i = 0; d->aligners && i < workers && d->n_aligners < ALIGNERS_MAX; i++) {
         const struct nm_ledger_worker *w = nm_ledger_get_worker(b->ledger, i);
         if (w->role == NM_QUEUE_ALIGNER)
-            d->aligners[d->n_aligners++] = (struct nm_msg_aligner){.worker = nm_str(w->id),
-                                                                   .endpoint = nm_str(w->endpoint),
-                                                                   .samples = w->samples,
-                                                                   .shards = w->shards};
+            d->aligners[d->n_aligners++] = (struct nm_msg_aligner){
+                .worker = nm_str(w->id), .endpoint = nm_str(w->endpoint), .samples = w->samples, .shards = w->shards};
     }
     nm_broker_reply(b, peer, &msg);
 }
@@ -73,7 +71,8 @@ enum nm_err nm_directory_sealed(struct nm_broker *b, const struct session *s, co
     return nm_ledger_seal(b->ledger, s->number, sealed);
 }
 
-/* ---- blobs ------------------------------------------------------------------------------------------------------ */
+/* ---- blobs ------------------------------------------------------------------------------------------------------
+ */
 
 static enum nm_err build_index(struct nm_broker *b, uint32_t worker)
 {
@@ -84,8 +83,8 @@ static enum nm_err build_index(struct nm_broker *b, uint32_t worker)
     return err ? err : nm_index_encode(&index, &d->blob.data);
 }
 
-/* The ALIGN frame of the sample at that place, as it was and will be, into d->record; nothing where the ledger has lost
- * it (an aligner's commit outlived ours). */
+/* The ALIGN frame of the sample at that place, as it was and will be, into d->record; nothing where the ledger has
+ * lost it (an aligner's commit outlived ours). */
 static enum nm_err encode_made(struct nm_broker *b, uint32_t worker, uint64_t place)
 {
     struct nm_directory *d = b->directory;

@@ -240,8 +240,8 @@ struct nm_ledger_made {
     uint64_t task, attempt;
 };
 
-/* nm_ledger_made_at - what stands at an aligner's place (counted from 0), as committed.  NM_ENOENT: nothing.  The first
- * call, and each that leaves a million places behind, walks over all tasks that ended; the others are O(1). */
+/* nm_ledger_made_at - what stands at an aligner's place (counted from 0), as committed.  NM_ENOENT: nothing.  The
+ * first call, and each that leaves a million places behind, walks over all tasks that ended; the others are O(1). */
 enum nm_err nm_ledger_made_at(struct nm_ledger *ledger, uint32_t worker, uint64_t place, struct nm_ledger_made *made,
                               struct nm_diag *diag);
 

@@ -84,7 +84,7 @@ struct nm_ledger {
 };
 
 /* ledger_places.c */
-bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end); /* false: damaged */
+bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end);     /* false: damaged */
 uint64_t nm_ledger_placing(const struct nm_ledger *ledger, uint64_t task); /* 0: none in the next commit */
 
 /* ledger_dead.c */

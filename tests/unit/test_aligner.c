@@ -170,6 +170,11 @@ static void send_msg(struct fixture *f, const struct nm_msg *msg)
 static void send_blob(struct fixture *f, const struct nm_msg_blob_read *read)
 {
     const char *blob = strcmp(read->name.ptr, "project") == 0 ? PROJECT : ENTITIES;
+    struct nm_msg none = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .error = nm_str("none")}};
+    if (strncmp(read->name.ptr, "index/", 6) == 0) {
+        send_msg(f, &none);
+        return;
+    }
     struct nm_msg msg = {.type = NM_MSG_blob_data,
                          .u.blob_data = {.name = read->name,
                                          .total = strlen(blob),

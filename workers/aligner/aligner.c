@@ -24,9 +24,16 @@
 #include "workers/aligner/host.h"
 #include "workers/aligner/samples.h"
 #include "workers/aligner/shard_server.h"
+#include "workers/aligner/upkeep.h"
 #include "workers/worker/worker.h"
 
-enum { CREDIT = 1024, COMMIT_BYTES = 32 << 20, BLOB_BYTES_MAX = 1 << 30, SEND_AGAIN_MS = 20 };
+enum {
+    CREDIT = 1024,
+    COMMIT_BYTES = 32 << 20,
+    BLOB_BYTES_MAX = 1 << 30,
+    SEND_AGAIN_MS = 20,
+    MENDED_MS = 500 /* a trainer that met damage asks again after so long */
+};
 
 /* What is to be told the broker about one task, once it is durable here. */
 struct outcome {
@@ -41,6 +48,7 @@ struct aligner {
     struct nm_entities *entities;
     struct nm_bio *bio;
     struct nm_samples *samples;
+    struct nm_upkeep *upkeep;
     struct nm_arena arena; /* one text at a time */
     struct outcome *outbox;
     size_t n_outbox, outbox_cap;
@@ -163,7 +171,7 @@ static enum nm_err hand_in(void *ctx, const struct nm_msg_sample *sample)
 static enum nm_err on_welcome(void *ctx, const struct nm_msg_welcome *welcome)
 {
     struct aligner *a = ctx;
-    (void)welcome;
+    nm_upkeep_welcome(a->upkeep, welcome);
     enum nm_err err = commit(a);
     if (err != NM_OK)
         return err;
@@ -173,6 +181,12 @@ static enum nm_err on_welcome(void *ctx, const struct nm_msg_welcome *welcome)
     if (err == NM_OK && a->n_outbox > 0)
         nm_info("handing in %zu samples that were not acknowledged", a->n_outbox);
     return err;
+}
+
+static uint64_t places(void *ctx)
+{
+    const struct aligner *a = ctx;
+    return nm_samples_end(a->samples);
 }
 
 struct holding {
@@ -255,6 +269,19 @@ static enum nm_err fetch(struct aligner *a, int timeout_ms, uint64_t *shard_samp
     return err == NM_OK ? nm_bio_new(a->entities, &a->bio, diag) : err;
 }
 
+/* A store that is begun again must cut its shards as it did before, whatever the project says by now. */
+static enum nm_err shards_so_far(struct aligner *a, int timeout_ms, uint64_t *shard_samples, struct nm_diag *diag)
+{
+    struct nm_arena arena;
+    struct nm_index index;
+    nm_arena_init(&arena, 0);
+    enum nm_err err = nm_mend_index(a->worker, timeout_ms, &arena, &index, diag);
+    if (err == NM_OK && index.n_shards > 0)
+        *shard_samples = index.shard_samples;
+    nm_arena_clean_up(&arena);
+    return err;
+}
+
 static enum nm_err start(struct aligner *a, const struct nm_aligner_options *options, struct nm_diag *diag)
 {
     uint64_t shard_samples = 0;
@@ -264,9 +291,12 @@ static enum nm_err start(struct aligner *a, const struct nm_aligner_options *opt
                                   .ctx = a,
                                   .credit = CREDIT,
                                   .endpoint = a->endpoint,
+                                  .places = places,
                                   .holding = on_holding,
                                   .welcome = on_welcome,
                                   .message = on_message};
+    if (err == NM_OK && options->adopt != NULL)
+        err = nm_worker_adopt(options->state_dir, options->adopt, diag);
     if (err == NM_OK)
         err = nm_worker_new(&role, options->broker, options->state_dir, &a->worker, diag);
     if (err == NM_OK)
@@ -274,7 +304,11 @@ static enum nm_err start(struct aligner *a, const struct nm_aligner_options *opt
     if (err == NM_OK)
         err = fetch(a, timeout_ms, &shard_samples, diag);
     if (err == NM_OK)
+        err = shards_so_far(a, timeout_ms, &shard_samples, diag);
+    if (err == NM_OK)
         err = nm_samples_open(options->state_dir, nm_worker_run(a->worker), shard_samples, &a->samples, diag);
+    if (err == NM_OK && (a->upkeep = nm_upkeep_new(a->worker, a->bio, a->samples)) == NULL)
+        err = nm_fail(diag, NM_ENOMEM, "aligner: out of memory");
     if (err == NM_OK)
         err = nm_worker_start(a->worker);
     if (err == NM_OK)
@@ -300,6 +334,7 @@ static enum nm_err turn(struct aligner *a, int *wait_ms, bool *busy, struct nm_d
     size_t sent = 0;
     size_t answered = 0;
     uint64_t texts = a->texts;
+    bool more = false;
     enum nm_err err = nm_worker_step(a->worker, wait_ms, diag);
     *busy = a->texts != texts || nm_samples_uncommitted(a->samples) > 0;
     if (err == NM_OK)
@@ -307,8 +342,11 @@ static enum nm_err turn(struct aligner *a, int *wait_ms, bool *busy, struct nm_d
     if (err == NM_OK)
         err = send_outcomes(a, &sent);
     if (err == NM_OK)
-        err = nm_shard_server_step(a->server, a->samples, &answered, diag);
-    *busy = *busy || sent > 0 || answered > 0; /* a send, too, may swallow the announcement of what came in */
+        err =
+            nm_shard_server_step(a->server, a->samples, nm_upkeep_hopes(a->upkeep) ? MENDED_MS : 0, &answered, diag);
+    if (err == NM_OK)
+        err = nm_upkeep_step(a->upkeep, !*busy && answered == 0, &more, wait_ms, diag);
+    *busy = *busy || more || sent > 0 || answered > 0; /* a send, too, may swallow the announcement of what came in */
     if (a->n_outbox > 0 && *wait_ms > SEND_AGAIN_MS)
         *wait_ms = SEND_AGAIN_MS;
     return err;
@@ -348,6 +386,7 @@ enum nm_err nm_aligner_run(const struct nm_aligner_options *options, struct nm_d
         nm_worker_goodbye(a->worker, "stopped");
         err = nm_fail(diag, NM_ECANCELED, "stopped; %" PRIu64 " samples are on disk", nm_samples_count(a->samples));
     }
+    nm_upkeep_destroy(&a->upkeep);
     nm_samples_close(&a->samples);
     nm_shard_server_destroy(&a->server);
     nm_worker_destroy(&a->worker);

@@ -13,7 +13,7 @@
 enum { STATES_MAX = 4096, WAIT_S = 30 };
 
 static const char help[] =
-    "Usage: nermill-aligner --broker ENDPOINT --state DIR [--bind ENDPOINT]\n"
+    "Usage: nermill-aligner --broker ENDPOINT --state DIR [--bind ENDPOINT] [--adopt ID]\n"
     "       nermill-aligner export --state DIR [--state DIR2 ...] --format conll|jsonl [--out FILE]\n"
     "       nermill-aligner match --entities FILE --conll FILE\n"
     "\n"
@@ -24,6 +24,9 @@ static const char help[] =
     "  --state DIR          this aligner's directory: its id and its samples; made if absent\n"
     "  --bind ENDPOINT      where trainers fetch samples, like tcp://*:7720 (default: any free port of the address\n"
     "                       that leads to the broker)\n"
+    "  --adopt ID           take the place of an aligner that is gone for good (nermill workers lists them): its "
+    "samples\n"
+    "                       are made again from the broker's response log, byte for byte, in a new --state DIR\n"
     "  --wait SECONDS       for a broker that does not answer yet (default 30)\n"
     "  --log-level LEVEL    debug, info, warn or error (default info)\n"
     "\n"
@@ -48,7 +51,7 @@ struct arguments {
     const char *command; /* "", "export", "match" */
     const char *states[STATES_MAX];
     size_t n_states;
-    const char *broker, *bind, *format, *out, *aside, *entities, *conll;
+    const char *broker, *bind, *adopt, *format, *out, *aside, *entities, *conll;
     int wait_s;
 };
 
@@ -62,6 +65,7 @@ enum {
     OPT_BROKER = 256,
     OPT_STATE,
     OPT_BIND,
+    OPT_ADOPT,
     OPT_WAIT,
     OPT_LOG,
     OPT_FORMAT,
@@ -72,19 +76,14 @@ enum {
     OPT_VERSION
 };
 
-static const struct option options[] = {{"broker", required_argument, NULL, OPT_BROKER},
-                                        {"state", required_argument, NULL, OPT_STATE},
-                                        {"bind", required_argument, NULL, OPT_BIND},
-                                        {"wait", required_argument, NULL, OPT_WAIT},
-                                        {"log-level", required_argument, NULL, OPT_LOG},
-                                        {"format", required_argument, NULL, OPT_FORMAT},
-                                        {"out", required_argument, NULL, OPT_OUT},
-                                        {"aside", required_argument, NULL, OPT_ASIDE},
-                                        {"entities", required_argument, NULL, OPT_ENTITIES},
-                                        {"conll", required_argument, NULL, OPT_CONLL},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, OPT_VERSION},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"broker", required_argument, NULL, OPT_BROKER}, {"state", required_argument, NULL, OPT_STATE},
+    {"bind", required_argument, NULL, OPT_BIND},     {"adopt", required_argument, NULL, OPT_ADOPT},
+    {"wait", required_argument, NULL, OPT_WAIT},     {"log-level", required_argument, NULL, OPT_LOG},
+    {"format", required_argument, NULL, OPT_FORMAT}, {"out", required_argument, NULL, OPT_OUT},
+    {"aside", required_argument, NULL, OPT_ASIDE},   {"entities", required_argument, NULL, OPT_ENTITIES},
+    {"conll", required_argument, NULL, OPT_CONLL},   {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},     {NULL, 0, NULL, 0}};
 
 static bool seconds(const char *s, int *value)
 {
@@ -108,6 +107,9 @@ static int take_option(struct arguments *args, int option)
         return -1;
     case OPT_BIND:
         args->bind = optarg;
+        return -1;
+    case OPT_ADOPT:
+        args->adopt = optarg;
         return -1;
     case OPT_WAIT:
         return seconds(optarg, &args->wait_s) ? -1 : usage("--wait takes a number of seconds");
@@ -168,8 +170,11 @@ static int run(const struct arguments *args)
     struct nm_diag diag = {""};
     if (args->broker == NULL || args->n_states != 1)
         return usage("give --broker ENDPOINT and one --state DIR");
-    struct nm_aligner_options aligner = {
-        .broker = args->broker, .state_dir = args->states[0], .bind = args->bind, .wait_s = args->wait_s};
+    struct nm_aligner_options aligner = {.broker = args->broker,
+                                         .state_dir = args->states[0],
+                                         .bind = args->bind,
+                                         .adopt = args->adopt,
+                                         .wait_s = args->wait_s};
     return finish(nm_aligner_run(&aligner, &diag), &diag);
 }
 

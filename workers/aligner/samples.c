@@ -5,20 +5,13 @@
 #include <string.h>
 
 #include "common/file.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "schemas/shard.h"
 #include "workers/aligner/array.h"
 #include "workers/aligner/samples_impl.h"
 
-enum { SHARD_BYTES_MAX = 1 << 30, BATCH_BYTES_MAX = 1 << 30, ATTEMPT_LEN = 8 };
-
-enum change_kind { CHANGE_PUT, CHANGE_KEEP, CHANGE_DROP };
-
-struct change {
-    enum change_kind kind;
-    uint64_t task, attempt;
-    size_t at, len; /* the record's bytes in the batch: attempt, then the sample */
-};
+enum { SHARD_BYTES_MAX = 1 << 30, BATCH_BYTES_MAX = 1 << 30 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------
  */
@@ -34,7 +27,7 @@ static uint64_t get_number(struct nm_txn *txn, struct nm_db db, const char *name
     return nm_txn_get(txn, db, nm_key_text(name), &val) == NM_OK && val.len == 8 ? nm_key_part(val.data, 0) : 0;
 }
 
-static enum nm_err put_number(struct nm_txn *txn, struct nm_db db, const char *name, uint64_t value)
+enum nm_err nm_samples_put_number(struct nm_txn *txn, struct nm_db db, const char *name, uint64_t value)
 {
     return nm_txn_put(txn, db, nm_key_text(name), nm_key_u64(value).bytes, 8);
 }
@@ -48,7 +41,7 @@ static enum nm_err read_meta(struct nm_txn *txn, void *ctx, struct nm_diag *diag
     if (err == NM_ENOENT && m->run != NULL) {
         err = nm_txn_put(txn, s->meta, nm_key_text("run"), m->run, strlen(m->run));
         if (err == NM_OK)
-            err = put_number(txn, s->meta, "shard_samples", s->shard_samples);
+            err = nm_samples_put_number(txn, s->meta, "shard_samples", s->shard_samples);
         (void)strncpy(s->run, m->run, sizeof s->run - 1);
         return err;
     }
@@ -62,8 +55,9 @@ static enum nm_err read_meta(struct nm_txn *txn, void *ctx, struct nm_diag *diag
                        "directory",
                        s->run, m->run);
     s->shard_samples = get_number(txn, s->meta, "shard_samples");
-    s->next = get_number(txn, s->meta, "next");
-    return s->shard_samples > 0 ? NM_OK : nm_fail(diag, NM_EFORMAT, "the store of samples has lost its settings");
+    if (s->shard_samples == 0 || s->shard_samples > NM_SHARD_SAMPLES_MAX)
+        return nm_fail(diag, NM_EFORMAT, "the store of samples has lost its settings");
+    return nm_samples_find_end(s, txn, get_number(txn, s->meta, "next"));
 }
 
 static enum nm_err open_databases(struct nm_samples *s, struct nm_diag *diag)
@@ -94,12 +88,14 @@ static enum nm_err open_store(const char *state_dir, const char *run, uint64_t s
         return nm_fail(diag, NM_ENOMEM, "%s: out of memory", path);
     s->shard_samples = shard_samples;
     nm_buf_init(&s->batch, BATCH_BYTES_MAX);
-    nm_buf_init(&s->record, NM_FRAME_MAX);
+    nm_buf_init(&s->record, NM_FRAME_MAX + NM_SAMPLES_SUM_LEN);
     nm_buf_init(&s->shard, SHARD_BYTES_MAX);
     struct nm_store_options options = {
         .path = path, .kind = "samples", .schema = NM_SAMPLES_SCHEMA, .read_only = run == NULL};
     struct meta_context meta = {s, run};
-    enum nm_err err = nm_store_open(&options, &s->store, NULL, diag);
+    uint32_t schema = 0;
+    enum nm_err err = nm_store_open(&options, &s->store, &schema, diag);
+    s->summed = schema >= NM_SAMPLES_SCHEMA;
     if (err == NM_OK)
         err = open_databases(s, diag);
     if (err == NM_OK) {
@@ -148,9 +144,49 @@ uint64_t nm_samples_count(const struct nm_samples *s)
     return s->next;
 }
 
+uint64_t nm_samples_end(const struct nm_samples *s)
+{
+    return s->end;
+}
+
+uint64_t nm_samples_shard_size(const struct nm_samples *s)
+{
+    return s->shard_samples;
+}
+
 const char *nm_samples_run(const struct nm_samples *s)
 {
     return s->run;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------
+ */
+
+void nm_samples_put_sum(const struct nm_samples *s, void *value, size_t len)
+{
+    if (!s->summed)
+        return;
+    unsigned char *sum = value;
+    memcpy(sum, nm_key_u64(nm_hash64(sum + NM_SAMPLES_SUM_LEN, len - NM_SAMPLES_SUM_LEN, 0)).bytes,
+           NM_SAMPLES_SUM_LEN);
+}
+
+bool nm_samples_check(const struct nm_samples *s, struct nm_val value, struct nm_val *record)
+{
+    size_t skip = s->summed ? NM_SAMPLES_SUM_LEN : 0;
+    if (value.len < skip)
+        return false;
+    *record = (struct nm_val){(const char *)value.data + skip, value.len - skip};
+    return !s->summed || nm_key_part(value.data, 0) == nm_hash64(record->data, record->len, 0);
+}
+
+bool nm_samples_split_pending(struct nm_val val, uint64_t *attempt, struct nm_val *value)
+{
+    if (val.len < NM_SAMPLES_ATTEMPT_LEN)
+        return false;
+    *attempt = nm_key_part(val.data, 0);
+    *value = (struct nm_val){(const char *)val.data + NM_SAMPLES_ATTEMPT_LEN, val.len - NM_SAMPLES_ATTEMPT_LEN};
+    return true;
 }
 
 /* ---- collecting -------------------------------------------------------------------------------------------------
@@ -171,16 +207,21 @@ enum nm_err nm_samples_put(struct nm_samples *s, const struct nm_msg_sample *sam
     if (change == NULL)
         return NM_ENOMEM;
     size_t at = s->batch.len;
-    enum nm_err err = nm_buf_add(&s->batch, nm_key_u64(sample->attempt).bytes, ATTEMPT_LEN);
+    enum nm_err err = nm_buf_add(&s->batch, nm_key_u64(sample->attempt).bytes, NM_SAMPLES_ATTEMPT_LEN);
+    size_t value = s->batch.len;
+    if (err == NM_OK && s->summed)
+        err = nm_buf_add(&s->batch, "\0\0\0\0\0\0\0", NM_SAMPLES_SUM_LEN);
     if (err == NM_OK)
         err = nm_sample_encode(sample, &s->batch);
-    if (err == NM_OK && s->batch.len - at > s->record.max)
+    if (err == NM_OK && s->batch.len - at > NM_FRAME_MAX)
         err = NM_ELIMIT;
+    if (err == NM_OK)
+        nm_samples_put_sum(s, s->batch.data + value, s->batch.len - value);
     if (err != NM_OK) {
         s->batch.len = at;
         return err;
     }
-    *change = (struct change){CHANGE_PUT, sample->task, sample->attempt, at, s->batch.len - at};
+    *change = (struct change){CHANGE_PUT, sample->task, sample->attempt, 0, at, s->batch.len - at};
     s->n_changes++;
     return NM_OK;
 }
@@ -190,7 +231,7 @@ enum nm_err nm_samples_settle(struct nm_samples *s, const struct nm_msg_hold *ho
     struct change *change = add_change(s);
     if (change == NULL)
         return NM_ENOMEM;
-    *change = (struct change){hold->keep ? CHANGE_KEEP : CHANGE_DROP, hold->task, hold->attempt, 0, 0};
+    *change = (struct change){hold->keep ? CHANGE_KEEP : CHANGE_DROP, hold->task, hold->attempt, hold->place, 0, 0};
     s->n_changes++;
     return NM_OK;
 }
@@ -198,118 +239,6 @@ enum nm_err nm_samples_settle(struct nm_samples *s, const struct nm_msg_hold *ho
 size_t nm_samples_uncommitted(const struct nm_samples *s)
 {
     return s->batch.len + s->n_changes * sizeof *s->changes;
-}
-
-/* ---- committing -------------------------------------------------------------------------------------------------
- */
-
-/* The pending record of a task, whatever its attempt. */
-static enum nm_err get_pending(struct nm_samples *s, struct nm_txn *txn, uint64_t task, uint64_t *attempt,
-                               struct nm_val *record)
-{
-    struct nm_val val;
-    enum nm_err err = nm_txn_get(txn, s->pending, nm_key_u64(task), &val);
-    if (err != NM_OK)
-        return err;
-    if (val.len < ATTEMPT_LEN)
-        return NM_EFORMAT;
-    *attempt = nm_key_part(val.data, 0);
-    *record = (struct nm_val){(const char *)val.data + ATTEMPT_LEN, val.len - ATTEMPT_LEN};
-    return NM_OK;
-}
-
-static enum nm_err apply_put(struct nm_samples *s, struct nm_txn *txn, const struct change *change)
-{
-    struct nm_val val;
-    uint64_t attempt;
-    enum nm_err err = nm_txn_get(txn, s->tasks, nm_key_u64(change->task), &val);
-    if (err != NM_ENOENT)
-        return err; /* acknowledged already */
-    err = get_pending(s, txn, change->task, &attempt, &val);
-    if (err == NM_OK && attempt == change->attempt)
-        return NM_OK; /* delivered again */
-    if (err != NM_OK && err != NM_ENOENT)
-        return err;
-    return nm_txn_put(txn, s->pending, nm_key_u64(change->task), s->batch.data + change->at, change->len);
-}
-
-static enum nm_err put_seal(struct nm_samples *s, struct nm_txn *txn, uint64_t number, uint64_t digest)
-{
-    unsigned char seal[NM_SAMPLES_SEAL_LEN];
-    memcpy(seal, nm_key_u64(s->shard_samples).bytes, 8);
-    memcpy(seal + 8, nm_key_u64(s->shard.len).bytes, 8);
-    memcpy(seal + 16, nm_key_u64(digest).bytes, 8);
-    return nm_txn_put(txn, s->shards, nm_key_u64(number), seal, sizeof seal);
-}
-
-static enum nm_err apply_keep(struct nm_samples *s, struct nm_txn *txn, const struct nm_val *record, uint64_t task,
-                              uint64_t *next)
-{
-    nm_buf_reset(&s->record); /* what LMDB lent does not outlive the next write */
-    enum nm_err err = nm_buf_add(&s->record, record->data, record->len);
-    if (err == NM_OK)
-        err = nm_txn_put_new(txn, s->samples, nm_key_u64(*next), s->record.data, s->record.len);
-    if (err == NM_OK)
-        err = nm_txn_put_new(txn, s->tasks, nm_key_u64(task), nm_key_u64(*next).bytes, 8);
-    if (err == NM_OK)
-        err = nm_txn_del(txn, s->pending, nm_key_u64(task));
-    if (err != NM_OK)
-        return err;
-    ++*next;
-    if (*next % s->shard_samples != 0)
-        return NM_OK;
-    uint64_t digest;
-    uint64_t number = *next / s->shard_samples - 1;
-    err = nm_samples_build_shard(s, txn, number, &s->shard, &digest);
-    return err == NM_OK ? put_seal(s, txn, number, digest) : err;
-}
-
-static enum nm_err apply_settle(struct nm_samples *s, struct nm_txn *txn, const struct change *change, uint64_t *next)
-{
-    struct nm_val record;
-    uint64_t attempt;
-    enum nm_err err = get_pending(s, txn, change->task, &attempt, &record);
-    if (err == NM_ENOENT || (err == NM_OK && attempt != change->attempt))
-        return NM_OK; /* acknowledged again, or of an attempt that a later one has replaced */
-    if (err != NM_OK)
-        return err;
-    return change->kind == CHANGE_KEEP ? apply_keep(s, txn, &record, change->task, next)
-                                       : nm_txn_del(txn, s->pending, nm_key_u64(change->task));
-}
-
-struct commit_context {
-    struct nm_samples *s;
-    uint64_t next;
-};
-
-static enum nm_err apply_all(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
-{
-    struct commit_context *c = ctx;
-    struct nm_samples *s = c->s;
-    c->next = s->next; /* this may be a second run: the map was full */
-    for (size_t i = 0; i < s->n_changes; i++) {
-        const struct change *change = &s->changes[i];
-        enum nm_err err =
-            change->kind == CHANGE_PUT ? apply_put(s, txn, change) : apply_settle(s, txn, change, &c->next);
-        if (err != NM_OK)
-            return nm_fail(diag, err, "the sample of task %" PRIu64 " cannot be stored: %s", change->task,
-                           nm_err_name(err));
-    }
-    return c->next != s->next ? put_number(txn, s->meta, "next", c->next) : NM_OK;
-}
-
-enum nm_err nm_samples_commit(struct nm_samples *s, struct nm_diag *diag)
-{
-    if (s->n_changes == 0)
-        return NM_OK;
-    struct commit_context c = {.s = s};
-    enum nm_err err = nm_store_write(s->store, apply_all, &c, diag);
-    if (err != NM_OK)
-        return err;
-    s->next = c.next;
-    s->n_changes = 0;
-    nm_buf_reset(&s->batch);
-    return NM_OK;
 }
 
 /* ---- pending ----------------------------------------------------------------------------------------------------
@@ -335,9 +264,14 @@ static enum nm_err each_pending(struct nm_txn *txn, void *ctx, struct nm_diag *d
     for (err = nm_cursor_seek(cursor, NULL, &key, &val); err == NM_OK; err = nm_cursor_next(cursor, &key, &val)) {
         struct nm_msg_sample sample;
         nm_arena_reset(&arena);
-        err = val.len < ATTEMPT_LEN ? nm_fail(diag, NM_EFORMAT, "a pending sample is damaged")
-                                    : nm_sample_decode((const char *)val.data + ATTEMPT_LEN, val.len - ATTEMPT_LEN,
-                                                       &arena, &sample, diag);
+        uint64_t attempt;
+        struct nm_val value;
+        struct nm_val record;
+        if (!nm_samples_split_pending(val, &attempt, &value) || !nm_samples_check(p->s, value, &record)) {
+            nm_warn("a pending sample is damaged on disk: it is left to the broker to have its text aligned again");
+            continue;
+        }
+        err = nm_sample_decode(record.data, record.len, &arena, &sample, diag);
         if (err == NM_OK)
             err = p->fn(p->ctx, &sample);
         if (err != NM_OK)

@@ -110,7 +110,7 @@ static void fill_chunk(const struct nm_shard_server *s, const struct nm_msg_blob
 }
 
 /* The answer to one frame into s->out.  False: there is none to give. */
-static bool answer(struct nm_shard_server *s, struct nm_samples *samples)
+static bool answer(struct nm_shard_server *s, struct nm_samples *samples, uint64_t retry_ms)
 {
     struct nm_msg question;
     struct nm_msg reply = {.type = NM_MSG_blob_data};
@@ -131,6 +131,7 @@ static bool answer(struct nm_shard_server *s, struct nm_samples *samples)
             fill_chunk(s, read, &reply.u.blob_data);
         else
             reply.u.blob_data.error = nm_str(diag.text);
+        reply.u.blob_data.retry_ms = err == NM_EFORMAT ? retry_ms : 0;
         if (err != NM_OK && err != NM_ENOENT)
             nm_error("blob %s cannot be served: %s", read->name.ptr, diag.text);
     }
@@ -140,8 +141,8 @@ static bool answer(struct nm_shard_server *s, struct nm_samples *samples)
     return err == NM_OK;
 }
 
-enum nm_err nm_shard_server_step(struct nm_shard_server *s, struct nm_samples *samples, size_t *answered,
-                                 struct nm_diag *diag)
+enum nm_err nm_shard_server_step(struct nm_shard_server *s, struct nm_samples *samples, uint64_t retry_ms,
+                                 size_t *answered, struct nm_diag *diag)
 {
     struct nm_peer peer;
     for (*answered = 0; *answered < STEP_MAX;) { /* then the broker has its turn */
@@ -153,7 +154,7 @@ enum nm_err nm_shard_server_step(struct nm_shard_server *s, struct nm_samples *s
         if (err != NM_OK)
             return nm_fail(diag, err, "receiving at %s: %s", nm_shard_server_endpoint(s), nm_err_name(err));
         ++*answered;
-        if (!answer(s, samples))
+        if (!answer(s, samples, retry_ms))
             continue;
         err = nm_socket_send(s->socket, &peer, s->out.data, s->out.len);
         if (err == NM_ENOMEM)

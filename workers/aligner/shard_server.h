@@ -9,6 +9,7 @@
 #define NM_ALIGNER_SHARD_SERVER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "common/net.h"
@@ -25,9 +26,10 @@ void nm_shard_server_destroy(struct nm_shard_server **server);
 const char *nm_shard_server_endpoint(const struct nm_shard_server *server); /* where it really listens */
 struct nm_socket *nm_shard_server_socket(struct nm_shard_server *server);   /* to wait on */
 
-/* nm_shard_server_step - answer whatever has been asked, from samples; *answered: how many were.
- * Errors of single requests go to who asked; returned are only our own (NM_ENOMEM, NM_EIO). */
-enum nm_err nm_shard_server_step(struct nm_shard_server *server, struct nm_samples *samples, size_t *answered,
-                                 struct nm_diag *diag);
+/* nm_shard_server_step - answer whatever has been asked, from samples; *answered: how many were.  retry_ms: whoever
+ * asks for what is damaged is told to ask again after that time; 0: that it stays so. Errors of single requests go to
+ * who asked; returned are only our own (NM_ENOMEM, NM_EIO). */
+enum nm_err nm_shard_server_step(struct nm_shard_server *server, struct nm_samples *samples, uint64_t retry_ms,
+                                 size_t *answered, struct nm_diag *diag);
 
 #endif

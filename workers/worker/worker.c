@@ -22,7 +22,8 @@ enum {
     SILENT_BEATS = 4,
     NOTIFY_MS = 1000,
     CHUNK = 4 << 20,
-    ECHO_MS = 300
+    ECHO_MS = 300,
+    ID_SIZE = 64
 };
 
 struct nm_worker {
@@ -30,7 +31,7 @@ struct nm_worker {
     struct nm_socket *socket;
     char *broker;
     const char *peer;
-    char id[64];
+    char id[ID_SIZE];
     char run[NM_NAME_MAX + 1];
     char host[NM_NAME_MAX];
     struct nm_arena arena; /* one message at a time */
@@ -55,6 +56,37 @@ static enum nm_err make_id(const char *role, char *out, size_t size)
     return NM_OK;
 }
 
+static enum nm_err id_path(const char *state_dir, char *path, size_t size, struct nm_diag *diag)
+{
+    enum nm_err err = nm_file_make_dirs(state_dir, diag);
+    if (err == NM_OK && nm_file_join(state_dir, "worker.id", path, size) != NM_OK)
+        err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", state_dir);
+    return err;
+}
+
+enum nm_err nm_worker_adopt(const char *state_dir, const char *id, struct nm_diag *diag)
+{
+    char path[4096];
+    struct nm_buf buf;
+    if (*id == '\0' || strlen(id) >= ID_SIZE || strpbrk(id, "/ \t\n") != NULL)
+        return nm_fail(diag, NM_EINVAL, "\"%s\" is no worker's id; nermill workers lists them", id);
+    enum nm_err err = id_path(state_dir, path, sizeof path, diag);
+    if (err != NM_OK)
+        return err;
+    if (!nm_file_exists(path))
+        return nm_file_write_atomic(path, id, strlen(id), diag);
+    nm_buf_init(&buf, ID_SIZE);
+    err = nm_file_read(path, &buf, diag);
+    if (err == NM_OK &&
+        (strlen(id) != strcspn(nm_buf_str(&buf), "\n") || strncmp(nm_buf_str(&buf), id, strlen(id)) != 0))
+        err = nm_fail(diag, NM_EEXIST,
+                      "%s is the directory of worker %.*s: to take over another one's samples, give a new "
+                      "directory",
+                      state_dir, (int)strcspn(nm_buf_str(&buf), "\n"), nm_buf_str(&buf));
+    nm_buf_clean_up(&buf);
+    return err;
+}
+
 /* The id outlives the process: the broker knows by it what this worker still holds. */
 static enum nm_err load_id(struct nm_worker *w, const char *state_dir, struct nm_diag *diag)
 {
@@ -63,9 +95,7 @@ static enum nm_err load_id(struct nm_worker *w, const char *state_dir, struct nm
     if (state_dir == NULL)
         return make_id(w->role.name, w->id, sizeof w->id);
     nm_buf_init(&buf, sizeof w->id - 1);
-    enum nm_err err = nm_file_make_dirs(state_dir, diag);
-    if (err == NM_OK && nm_file_join(state_dir, "worker.id", path, sizeof path) != NM_OK)
-        err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", state_dir);
+    enum nm_err err = id_path(state_dir, path, sizeof path, diag);
     if (err != NM_OK)
         goto out;
     err = nm_file_exists(path) ? nm_file_read(path, &buf, diag) : NM_OK;
@@ -157,6 +187,8 @@ static enum nm_err send_hello(struct nm_worker *w)
                                      .endpoint = nm_str(w->role.endpoint)}};
     nm_arena_init(&arena, 0);
     enum nm_err err = NM_OK;
+    if (w->role.places != NULL)
+        msg.u.hello.places = w->role.places(w->role.ctx);
     if (w->role.holding != NULL)
         err = w->role.holding(w->role.ctx, &arena, &msg.u.hello.holding, &msg.u.hello.n_holding);
     w->welcomed = false;

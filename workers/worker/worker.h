@@ -25,6 +25,8 @@ struct nm_worker_role {
     const char *endpoint; /* where an aligner serves shards, else NULL */
     const char *peer;     /* what is at the other end, for messages; NULL: "broker" */
 
+    /* places - of an aligner: one more than the last place that has a sample; may be NULL. */
+    uint64_t (*places)(void *ctx);
     /* holding - list in arena what was received or stored and is not acknowledged; may be NULL. */
     enum nm_err (*holding)(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);
     /* welcome - connected, or connected again: hand in what is not acknowledged. */
@@ -37,6 +39,9 @@ struct nm_worker_role {
  * blobs. The role is copied.  Connects in the background. */
 enum nm_err nm_worker_new(const struct nm_worker_role *role, const char *broker, const char *state_dir,
                           struct nm_worker **worker, struct nm_diag *diag);
+
+/* nm_worker_adopt - have state_dir go by the id of a worker that is gone.  NM_EEXIST: it has another already. */
+enum nm_err nm_worker_adopt(const char *state_dir, const char *id, struct nm_diag *diag);
 void nm_worker_destroy(struct nm_worker **worker);
 
 /* nm_worker_join - get in touch with the broker before any hello, waiting up to timeout_ms: learns the run's id.
