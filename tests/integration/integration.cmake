@@ -34,3 +34,8 @@ add_executable(newer_store integration/newer_store.c)
 target_link_libraries(newer_store PRIVATE nm_flags nm_store nm_base)
 nm_python_test(trainer TIMEOUT 400)
 nm_python_test(desk TIMEOUT 300)
+
+# What a trainer gets, as files, for test_shards.py.
+add_executable(pull_shards integration/pull_shards.c)
+target_link_libraries(pull_shards PRIVATE nm_flags nm_pull nm_worker nm_ner nm_shard nm_net nm_base)
+nm_python_test(shards TIMEOUT 300)

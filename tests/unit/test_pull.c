@@ -62,7 +62,9 @@ static void build(void)
     for (size_t a = 0; a < N_ALIGNERS; a++) {
         struct nm_index_shard entries[SHARDS];
         size_t n = 0;
+        size_t samples = 0;
         for (size_t s = 0; s < SHARDS; s++) {
+            samples += counts[a][s];
             struct nm_buf *shard = &play.shards[a][s];
             nm_buf_init(shard, 1 << 20);
             assert_int_equal(nm_shard_begin(shard, s), NM_OK);
@@ -77,7 +79,7 @@ static void build(void)
                                                        .sealed = s == 0};
         }
         const struct nm_index index = {
-            .run = "run-1", .shard_samples = 2, .samples = n, .shards = entries, .n_shards = n};
+            .run = "run-1", .shard_samples = 2, .samples = samples, .shards = entries, .n_shards = n};
         nm_buf_init(&play.index[a], 1 << 16);
         assert_int_equal(nm_index_encode(&index, &play.index[a]), NM_OK);
     }
@@ -104,9 +106,9 @@ static void answer(size_t socket, const struct nm_msg *in, struct nm_msg *out, s
     unsigned shard;
     if (in->type == NM_MSG_directory_read && socket == BROKER) {
         for (size_t a = 0; a < N_ALIGNERS; a++)
-            aligners[a] = (struct nm_msg_aligner){.worker = nm_str("w"),
+            aligners[a] = (struct nm_msg_aligner){.worker = nm_str(a == 0 ? "w0" : "w1"),
                                                   .endpoint = nm_str(nm_socket_endpoint(play.sockets[a])),
-                                                  .samples = play.scenario == EMPTY ? 0 : 3};
+                                                  .samples = play.scenario == EMPTY ? 0 : 3 - a};
         out->type = NM_MSG_directory;
         out->u.directory = (struct nm_msg_directory){.run = nm_str(play.scenario == OTHER_RUN ? "run-2" : "run-1"),
                                                      .complete = true,

@@ -243,6 +243,12 @@ static enum nm_err listen_for_trainers(struct aligner *a, const struct nm_aligne
     err = nm_shard_server_new(bind, &a->server, diag);
     if (err != NM_OK)
         return err;
+    if (options->advertise != NULL) {
+        n = snprintf(a->endpoint, sizeof a->endpoint, "%s", options->advertise);
+        return n > 0 && (size_t)n < sizeof a->endpoint
+                   ? NM_OK
+                   : nm_fail(diag, NM_EINVAL, "\"%s\" can't be advertised", options->advertise);
+    }
     return nm_host_reachable(nm_shard_server_endpoint(a->server), here, a->endpoint, sizeof a->endpoint, diag);
 }
 

@@ -8,8 +8,10 @@ struct nm_aligner_options {
     const char *broker;    /* "tcp://127.0.0.1:7711" */
     const char *state_dir; /* the worker's id and its samples */
     const char *bind;      /* where trainers fetch shards; NULL: any free port where the broker can see us */
-    const char *adopt;     /* the id of an aligner that is gone: its samples are made again here; NULL: of none */
-    int wait_s;            /* for a broker that does not answer yet */
+    const char
+        *advertise;    /* where they reach it, if that is another endpoint (a proxy, a mapped port); NULL: bind's */
+    const char *adopt; /* the id of an aligner that is gone: its samples are made again here; NULL: of none */
+    int wait_s;        /* for a broker that does not answer yet */
 };
 
 /* nm_aligner_run - serve until SIGTERM or SIGINT (NM_ECANCELED, all committed) or until something fails:

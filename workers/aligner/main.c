@@ -24,6 +24,7 @@ static const char help[] =
     "  --state DIR          this aligner's directory: its id and its samples; made if absent\n"
     "  --bind ENDPOINT      where trainers fetch samples, like tcp://*:7720 (default: any free port of the address\n"
     "                       that leads to the broker)\n"
+    "  --advertise ENDPOINT where trainers are told to fetch them, if that differs (a mapped port, a proxy)\n"
     "  --adopt ID           take the place of an aligner that is gone for good (nermill workers lists them): its "
     "samples\n"
     "                       are made again from the broker's response log, byte for byte, in a new --state DIR\n"
@@ -51,7 +52,7 @@ struct arguments {
     const char *command; /* "", "export", "match" */
     const char *states[STATES_MAX];
     size_t n_states;
-    const char *broker, *bind, *adopt, *format, *out, *aside, *entities, *conll;
+    const char *broker, *bind, *advertise, *adopt, *format, *out, *aside, *entities, *conll;
     int wait_s;
 };
 
@@ -65,6 +66,7 @@ enum {
     OPT_BROKER = 256,
     OPT_STATE,
     OPT_BIND,
+    OPT_ADVERTISE,
     OPT_ADOPT,
     OPT_WAIT,
     OPT_LOG,
@@ -76,14 +78,21 @@ enum {
     OPT_VERSION
 };
 
-static const struct option options[] = {
-    {"broker", required_argument, NULL, OPT_BROKER}, {"state", required_argument, NULL, OPT_STATE},
-    {"bind", required_argument, NULL, OPT_BIND},     {"adopt", required_argument, NULL, OPT_ADOPT},
-    {"wait", required_argument, NULL, OPT_WAIT},     {"log-level", required_argument, NULL, OPT_LOG},
-    {"format", required_argument, NULL, OPT_FORMAT}, {"out", required_argument, NULL, OPT_OUT},
-    {"aside", required_argument, NULL, OPT_ASIDE},   {"entities", required_argument, NULL, OPT_ENTITIES},
-    {"conll", required_argument, NULL, OPT_CONLL},   {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPT_VERSION},     {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"broker", required_argument, NULL, OPT_BROKER},
+                                        {"state", required_argument, NULL, OPT_STATE},
+                                        {"bind", required_argument, NULL, OPT_BIND},
+                                        {"advertise", required_argument, NULL, OPT_ADVERTISE},
+                                        {"adopt", required_argument, NULL, OPT_ADOPT},
+                                        {"wait", required_argument, NULL, OPT_WAIT},
+                                        {"log-level", required_argument, NULL, OPT_LOG},
+                                        {"format", required_argument, NULL, OPT_FORMAT},
+                                        {"out", required_argument, NULL, OPT_OUT},
+                                        {"aside", required_argument, NULL, OPT_ASIDE},
+                                        {"entities", required_argument, NULL, OPT_ENTITIES},
+                                        {"conll", required_argument, NULL, OPT_CONLL},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, OPT_VERSION},
+                                        {NULL, 0, NULL, 0}};
 
 static bool seconds(const char *s, int *value)
 {
@@ -107,6 +116,9 @@ static int take_option(struct arguments *args, int option)
         return -1;
     case OPT_BIND:
         args->bind = optarg;
+        return -1;
+    case OPT_ADVERTISE:
+        args->advertise = optarg;
         return -1;
     case OPT_ADOPT:
         args->adopt = optarg;
@@ -173,6 +185,7 @@ static int run(const struct arguments *args)
     struct nm_aligner_options aligner = {.broker = args->broker,
                                          .state_dir = args->states[0],
                                          .bind = args->bind,
+                                         .advertise = args->advertise,
                                          .adopt = args->adopt,
                                          .wait_s = args->wait_s};
     return finish(nm_aligner_run(&aligner, &diag), &diag);

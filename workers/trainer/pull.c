@@ -5,117 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/hash.h"
 #include "common/log.h"
 #include "schemas/aside.h"
 #include "schemas/messages.h"
-#include "schemas/shard.h"
+#include "workers/trainer/pull_aligner.h"
 #include "workers/worker/worker.h"
 
-enum { BLOB_MAX = 1 << 30, TRIES = 5 };
+enum { BLOB_MAX = 1 << 30 };
 
-struct samples {
-    struct nm_msg_sample *at; /* strings and lists in arena */
-    size_t n, cap;
-    struct nm_arena arena;
-};
-
-/* One aligner being read. */
-struct source {
-    struct nm_worker *worker;
-    const char *endpoint;
-    int timeout_ms;
-    struct nm_buf blob;
-    struct nm_diag *diag;
-};
-
-static enum nm_err add_record(struct samples *samples, const void *record, size_t len, struct nm_diag *diag)
+static enum nm_err read_all(struct nm_worker *broker, const struct nm_pull *pull,
+                            const struct nm_msg_directory *directory, struct nm_pulled *samples, struct nm_diag *diag)
 {
-    if (samples->n == samples->cap) {
-        size_t cap = samples->cap * 2 + 1024;
-        struct nm_msg_sample *at = realloc(samples->at, cap * sizeof(*at));
-        if (at == NULL)
-            return nm_fail(diag, NM_ENOMEM, "%zu samples: out of memory", samples->n);
-        samples->at = at;
-        samples->cap = cap;
-    }
-    return nm_sample_decode(record, len, &samples->arena, &samples->at[samples->n++], diag);
-}
-
-/* The shard as the index has it.  NM_EBUSY: it has grown since the index was read. */
-static enum nm_err read_shard(struct source *s, const struct nm_index_shard *entry, struct samples *samples)
-{
-    char name[64];
-    struct nm_shard_reader reader;
-    const void *record;
-    size_t len;
-    (void)snprintf(name, sizeof(name), "shard/%" PRIu64, entry->number);
-    enum nm_err err = nm_worker_blob(s->worker, name, &s->blob, s->timeout_ms, s->diag);
-    if (err != NM_OK)
-        return err;
-    if (nm_hash64(nm_buf_str(&s->blob), s->blob.len, 0) != entry->digest)
-        return entry->sealed ? nm_fail(s->diag, NM_EFORMAT,
-                                       "aligner %s: %s is not what its index says: damaged there", s->endpoint, name)
-                             : NM_EBUSY;
-    err = nm_shard_open(nm_buf_str(&s->blob), s->blob.len, &reader, s->diag);
-    while (err == NM_OK && (err = nm_shard_next(&reader, &record, &len)) == NM_OK)
-        err = add_record(samples, record, len, s->diag);
-    return err == NM_ENOENT ? NM_OK : err;
-}
-
-static enum nm_err read_index(struct source *s, const char *run, struct nm_arena *arena, struct nm_index *index)
-{
-    enum nm_err err = nm_worker_blob(s->worker, "index", &s->blob, s->timeout_ms, s->diag);
-    if (err == NM_OK)
-        err = nm_index_decode(nm_buf_str(&s->blob), s->blob.len, arena, index, s->diag);
-    if (err == NM_OK && strcmp(index->run, run) != 0)
-        err = nm_fail(s->diag, NM_EFORMAT, "aligner %s has samples of run %s, the broker's is %s", s->endpoint,
-                      index->run, run);
-    return err;
-}
-
-/* The open shard may grow between index and shard: then begin again, from the samples there were before. */
-static enum nm_err read_aligner(struct source *s, const char *run, struct samples *samples)
-{
-    enum nm_err err = NM_EBUSY;
-    size_t before = samples->n;
-    for (int try = 0; try < TRIES && err == NM_EBUSY; try++) {
-        struct nm_arena arena;
-        struct nm_index index;
-        nm_arena_init(&arena, 0);
-        samples->n = before;
-        err = read_index(s, run, &arena, &index);
-        for (size_t i = 0; err == NM_OK && i < index.n_shards; i++)
-            err = read_shard(s, &index.shards[i], samples);
-        nm_arena_clean_up(&arena);
-    }
-    return err == NM_EBUSY ? nm_fail(s->diag, NM_EBUSY,
-                                     "aligner %s: its samples change faster than they are read: "
-                                     "wait for the run's end",
-                                     s->endpoint)
-                           : err;
-}
-
-static enum nm_err read_all(const struct nm_pull *pull, const struct nm_msg_directory *directory,
-                            struct samples *samples, struct nm_diag *diag)
-{
-    const struct nm_worker_role role = {.name = "trainer", .peer = "aligner"};
     enum nm_err err = NM_OK;
-    for (size_t i = 0; i < directory->n_aligners && err == NM_OK; i++) {
-        struct source s = {
-            .endpoint = directory->aligners[i].endpoint.ptr, .timeout_ms = pull->timeout_ms, .diag = diag};
-        size_t before = samples->n;
-        if (directory->aligners[i].samples == 0)
-            continue;
-        nm_buf_init(&s.blob, BLOB_MAX);
-        err = nm_worker_new(&role, s.endpoint, NULL, &s.worker, diag);
-        if (err == NM_OK)
-            err = read_aligner(&s, directory->run.ptr, samples);
-        nm_worker_destroy(&s.worker);
-        nm_buf_clean_up(&s.blob);
-        if (err == NM_OK)
-            nm_info("%zu samples from aligner %s", samples->n - before, s.endpoint);
-    }
+    for (size_t i = 0; i < directory->n_aligners && err == NM_OK; i++)
+        if (directory->aligners[i].samples > 0)
+            err = nm_pull_aligner(broker, directory, i, pull->timeout_ms, samples, diag);
     return err;
 }
 
@@ -143,7 +47,7 @@ static enum nm_err add_sample(struct nm_corpus *corpus, const struct nm_msg_samp
     return nm_corpus_end_sentence(corpus) == NM_OK ? NM_OK : nm_fail(diag, NM_ENOMEM, "%s: out of memory", name);
 }
 
-static enum nm_err make_corpus(struct samples *samples, const struct nm_aside *aside, struct nm_corpus *corpus,
+static enum nm_err make_corpus(struct nm_pulled *samples, const struct nm_aside *aside, struct nm_corpus *corpus,
                                struct nm_diag *diag)
 {
     enum nm_err err = NM_OK;
@@ -182,7 +86,7 @@ enum nm_err nm_pull_corpus(const struct nm_pull *pull, struct nm_buf *project, s
     struct nm_worker *broker = NULL;
     struct nm_msg_directory directory = {0};
     struct nm_arena arena;
-    struct samples samples = {0};
+    struct nm_pulled samples = {0};
     struct nm_aside aside = {NULL, 0};
     nm_arena_init(&arena, 0);
     nm_arena_init(&samples.arena, 0);
@@ -196,7 +100,7 @@ enum nm_err nm_pull_corpus(const struct nm_pull *pull, struct nm_buf *project, s
     if (err == NM_OK && !directory.complete)
         nm_warn("the run is not complete: training on the samples there are");
     if (err == NM_OK)
-        err = read_all(pull, &directory, &samples, diag);
+        err = read_all(broker, pull, &directory, &samples, diag);
     if (err == NM_OK)
         err = make_corpus(&samples, &aside, corpus, diag);
     if (err == NM_OK && corpus->n == 0)

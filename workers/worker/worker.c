@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,7 +22,9 @@ enum {
     FIRST_HEARTBEAT_MS = 1000,
     SILENT_BEATS = 4,
     NOTIFY_MS = 1000,
-    CHUNK = 4 << 20,
+    CHUNK = 1 << 20, /* bytes of a blob in one question */
+    BLOB_TRIES = 100,
+    RETRY_MAX_MS = 5000,
     ECHO_MS = 300,
     ID_SIZE = 64
 };
@@ -431,40 +434,87 @@ enum nm_err nm_worker_directory(struct nm_worker *w, struct nm_arena *arena, str
     return NM_OK;
 }
 
+/* A blob as it comes in, chunk by chunk. */
+struct fetch {
+    struct nm_worker *w;
+    const char *name;
+    struct nm_buf *out;
+    uint64_t total, digest; /* of the whole, as the first chunk said */
+    int64_t end;            /* when what is being made again is waited for no longer */
+    int bad;                /* answers that were damaged */
+    struct nm_diag *diag;
+};
+
+/* Not there now, but soon. */
+static enum nm_err wait_for_blob(const struct fetch *f, const struct nm_msg_blob_data *data)
+{
+    int64_t left = f->end - nm_clock_mono_ms();
+    int64_t wait = data->retry_ms < RETRY_MAX_MS ? (int64_t)data->retry_ms : RETRY_MAX_MS;
+    if (left <= 0)
+        return nm_fail(f->diag, NM_ETIMEOUT, "%s %s: blob %s: %s", f->w->peer, f->w->broker, f->name,
+                       data->error.ptr);
+    wait = wait < left ? wait : left;
+    (void)nanosleep(&(struct timespec){.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000}, NULL);
+    return NM_OK;
+}
+
+/* One answer.  What is damaged on the way changes nothing, so that the same part is asked for again; where the whole
+ * is another than it was at the first chunk, all is. */
+static enum nm_err take_chunk(struct fetch *f, const struct nm_msg_blob_data *data)
+{
+    if (strcmp(data->name.ptr, f->name) != 0 || data->offset != f->out->len)
+        return NM_OK; /* an answer to a question asked twice */
+    if (data->error.len > 0 && data->retry_ms > 0)
+        return wait_for_blob(f, data);
+    if (data->error.len > 0)
+        return nm_fail(f->diag, NM_ENOENT, "%s %s: blob %s: %s", f->w->peer, f->w->broker, f->name, data->error.ptr);
+    bool ends_early = data->data.len == 0 && f->out->len < data->total;
+    if (ends_early)
+        nm_buf_reset(f->out); /* its length was damaged, then or now */
+    if (ends_early || data->checksum != nm_hash64(data->data.ptr, data->data.len, 0)) {
+        nm_warn("%s %s: blob %s came damaged at %zu: asking again", f->w->peer, f->w->broker, f->name, f->out->len);
+        f->bad++;
+        return NM_OK;
+    }
+    if (f->out->len == 0) {
+        f->total = data->total;
+        f->digest = data->digest;
+    } else if (data->total != f->total || data->digest != f->digest) {
+        f->bad++;
+        nm_buf_reset(f->out);
+        return NM_OK;
+    }
+    enum nm_err err = nm_buf_add(f->out, data->data.ptr, data->data.len);
+    return err == NM_OK ? NM_OK
+                        : nm_fail(f->diag, err, "blob %s of %llu bytes: %s", f->name, (unsigned long long)f->total,
+                                  nm_err_name(err));
+}
+
 enum nm_err nm_worker_blob(struct nm_worker *w, const char *name, struct nm_buf *out, int timeout_ms,
                            struct nm_diag *diag)
 {
+    struct fetch f = {w, name, out, UINT64_MAX, 0, nm_clock_mono_ms() + timeout_ms, 0, diag};
     nm_buf_reset(out);
-    uint64_t digest = 0;
-    for (;;) {
+    while (f.bad < BLOB_TRIES) {
         struct nm_msg question = {.type = NM_MSG_blob_read,
                                   .u.blob_read = {.name = nm_str(name), .offset = out->len, .length = CHUNK}};
         struct nm_msg answer = {0};
         enum nm_err err = ask(w, &question, NM_MSG_blob_data, &answer, timeout_ms, diag);
+        if (err == NM_OK)
+            err = take_chunk(&f, &answer.u.blob_data);
         if (err != NM_OK)
             return err;
-        const struct nm_msg_blob_data *data = &answer.u.blob_data;
-        if (strcmp(data->name.ptr, name) != 0 || data->offset != out->len)
-            continue; /* an answer to a question asked twice */
-        if (data->error.len > 0)
-            return nm_fail(diag, NM_ENOENT, "%s %s: blob %s: %s", w->peer, w->broker, name, data->error.ptr);
-        if (data->checksum != nm_hash64(data->data.ptr, data->data.len, 0)) {
-            nm_warn("%s %s: blob %s came damaged at %zu: asking again", w->peer, w->broker, name, out->len);
-            continue;
+        if (f.total != UINT64_MAX && out->len >= f.total) {
+            if (nm_hash64(nm_buf_str(out), out->len, 0) == f.digest)
+                return NM_OK;
+            nm_warn("%s %s: blob %s does not match its digest: asking again", w->peer, w->broker, name);
+            f.bad++;
+            nm_buf_reset(out);
         }
-        uint64_t total = data->total;
-        digest = data->digest;
-        err = nm_buf_add(out, data->data.ptr, data->data.len);
-        if (err != NM_OK)
-            return nm_fail(diag, err, "blob %s of %llu bytes: %s", name, (unsigned long long)total, nm_err_name(err));
-        if (data->data.len == 0 && out->len < total)
-            return nm_fail(diag, NM_EFORMAT, "%s %s: blob %s ends early", w->peer, w->broker, name);
-        if (out->len >= total)
-            break;
+        if (out->len == 0)
+            f.total = UINT64_MAX;
     }
-    if (nm_hash64(nm_buf_str(out), out->len, 0) != digest)
-        return nm_fail(diag, NM_EFORMAT, "%s %s: blob %s does not match its digest", w->peer, w->broker, name);
-    return NM_OK;
+    return nm_fail(diag, NM_EFORMAT, "%s %s: blob %s came damaged again and again", w->peer, w->broker, name);
 }
 
 /* ---- the small rest -------------------------------------------------------------------------- */
