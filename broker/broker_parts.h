@@ -207,8 +207,8 @@ struct nm_directory *nm_directory_new(void); /* NULL: out of memory */
 void nm_directory_destroy(struct nm_directory **directory);
 /* nm_directory_answer - to who asks for the list of aligners. */
 void nm_directory_answer(struct nm_broker *b, const struct nm_peer *peer);
-/* nm_directory_blob - the blob of that name as it is now, or as begun where offset is not 0; NULL: it is none of ours.
- * missing says why it can't be given. */
+/* nm_directory_blob - the blob of that name as it is now, or as begun where offset is not 0; NULL: it is none of
+ * ours. missing says why it can't be given. */
 const struct blob *nm_directory_blob(struct nm_broker *b, const struct nm_msg_blob_read *read);
 /* nm_directory_sealed - an aligner tells of a shard. */
 enum nm_err nm_directory_sealed(struct nm_broker *b, const struct session *s, const struct nm_msg_sealed *sealed);

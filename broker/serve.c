@@ -82,8 +82,9 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
     struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
-        data->error = nm_str("no such blob: this broker has project, entities, template, learn_from and aside, and of each "
-                             "aligner index/ID and made/ID/PLACE");
+        data->error =
+            nm_str("no such blob: this broker has project, entities, template, learn_from and aside, and of each "
+                   "aligner index/ID and made/ID/PLACE");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);
     } else if (read->offset > blob->data.len) {
