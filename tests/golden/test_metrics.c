@@ -34,15 +34,18 @@ static void test_against_seqeval(void **state)
     assert_non_null(file);
     char line[256], gold[64], predicted[64];
     int32_t g[64], p[64];
-    size_t sentences = 0, groups = 0, types = 0, n, tp, pred, support, type;
+    size_t sentences = 0, groups = 0, strict_groups = 0, types = 0, n, tp, pred, support, type;
     double precision, recall, f1;
-    struct nm_scores scores = {0}, done = {0};
+    struct nm_scores scores = {0}, done = {0}, strict = {0};
     assert_int_equal(nm_scores_init(&scores, N_TYPES), NM_OK);
+    assert_int_equal(nm_scores_init(&strict, N_TYPES), NM_OK);
+    strict.iob2 = true;
     while (fgets(line, sizeof(line), file) != NULL) {
         if (sscanf(line, "s %63s %63s", gold, predicted) == 2) {
             n = parse(gold, g);
             assert_int_equal(parse(predicted, p), n);
             assert_int_equal(nm_scores_add(&scores, g, p, n), NM_OK);
+            assert_int_equal(nm_scores_add(&strict, g, p, n), NM_OK);
             sentences++;
         } else if (sscanf(line, "= %zu %lf %lf %lf %zu %zu %zu", &n, &precision, &recall, &f1, &tp, &pred,
                           &support) == 7) {
@@ -57,6 +60,15 @@ static void test_against_seqeval(void **state)
             assert_int_equal(done.micro.predicted, pred);
             assert_int_equal(done.micro.gold, support);
             groups++;
+        } else if (sscanf(line, "i %lf %lf %lf", &precision, &recall, &f1) == 3) {
+            nm_scores_finish(&strict);
+            assert_close(strict.micro.precision, precision);
+            assert_close(strict.micro.recall, recall);
+            assert_close(strict.micro.f1, f1);
+            nm_scores_clean_up(&strict);
+            assert_int_equal(nm_scores_init(&strict, N_TYPES), NM_OK);
+            strict.iob2 = true;
+            strict_groups++;
         } else if (sscanf(line, "t %zu %lf %lf %lf %zu", &type, &precision, &recall, &f1, &support) == 5) {
             assert_true(done.types != NULL && type < done.n_types);
             if (done.types == NULL) /* for the analyser, which does not know that the assertion leaves */
@@ -73,7 +85,8 @@ static void test_against_seqeval(void **state)
     fclose(file);
     nm_scores_clean_up(&done);
     nm_scores_clean_up(&scores);
-    assert_true(sentences >= 2000 && groups == 150 && types > 400);
+    nm_scores_clean_up(&strict);
+    assert_true(sentences >= 2000 && groups == 150 && strict_groups == 150 && types > 400);
 }
 
 int main(void)

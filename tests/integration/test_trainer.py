@@ -61,6 +61,24 @@ class Train(TrainerCase):
         result = self.trainer("predict", "--model", out, "--input", "conll", "--format", "conll", "-", input="no\niron\n")
         self.assertEqual(result.stdout, "no\tO\niron\tB-Metal\n\n")
 
+    def test_mistakes_and_seen_entities(self):
+        out = self.trained()
+        gold = self.write("hard.conll", "zinc B-Metal\nsaw O\n\nno B-Ill\nfever I-Ill\n")
+        seen = self.write("known.txt", "ZINC\n")
+        result = self.trainer("evaluate", "--model", out, "--gold", gold, "--seen", seen, "--errors", self.dir / "errors.jsonl",
+                              "--json")
+        scores = json.loads(result.stdout)
+        self.assertEqual((scores["seen"]["recall"], scores["unseen"]["recall"]), (1, 0))
+        self.assertEqual((scores["correct"], scores["overlap"]["recall"]), (1, 1))
+        errors = [json.loads(line) for line in (self.dir / "errors.jsonl").read_text().splitlines()]
+        self.assertEqual([(e["kind"], e["gold"]["text"], e["predicted"]["text"], e["line"]) for e in errors],
+                         [("boundary", "no fever", "fever", 4)])
+        table = self.trainer("evaluate", "--model", out, "--gold", gold, "--errors", "-").stdout
+        self.assertIn("1 with wrong ends", table)
+        self.assertIn('"kind":"boundary"', table)
+        self.assert_fails(self.trainer("evaluate", "--model", out, "--gold", gold, "--errors", self.dir / "no" / "x"), EXIT_INPUT,
+                          "no/x")
+
     def test_score_of_columns(self):
         columns = self.write("three.conll", "a\tB-X\tB-X\nb\tO\tB-Y\n\nc\tB-X\tO\n")
         result = self.trainer("score", columns, "--json")

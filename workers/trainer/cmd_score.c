@@ -1,4 +1,4 @@
-/* cmd_score.c - nermill-trainer evaluate (a model against gold) and score (two columns of tags). */
+/* cmd_score.c - nermill-trainer score: two columns of tags. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,18 +7,7 @@
 #include "common/buf.h"
 #include "common/file.h"
 #include "workers/trainer/commands.h"
-#include "workers/trainer/tagger.h"
-
-static const char evaluate_help[] =
-    "usage: nermill-trainer evaluate --model DIR --gold FILE [--json] [--threads N]\n"
-    "\n"
-    "Tags the words of a CoNLL file with a trained model and compares: strict precision, recall and F1 of entities\n"
-    "(type and both ends), by type and in all, as seqeval counts them.\n"
-    "\n"
-    "  --model DIR   a trained model\n"
-    "  --gold FILE   labelled sentences\n"
-    "  --json        one JSON object instead of the table\n"
-    "  --threads N   (as many as there are cores)\n";
+#include "workers/trainer/tagset.h"
 
 static const char score_help[] =
     "usage: nermill-trainer score FILE [--json]\n"
@@ -26,62 +15,6 @@ static const char score_help[] =
     "Compares the last two columns of a CoNLL file, gold and predicted, as evaluate does; FILE may be /dev/stdin.\n"
     "\n"
     "  --json        one JSON object instead of the table\n";
-
-/* ---- evaluate -------------------------------------------------------------------------------- */
-
-static int evaluate(const char *model, const char *path, size_t threads, bool json)
-{
-    struct nm_diag diag = {""};
-    struct nm_corpus gold;
-    struct nm_tagger tagger = {0};
-    struct nm_scores scores = {0};
-    nm_corpus_init(&gold);
-    enum nm_err err = nm_corpus_read_conll(&gold, path, true, &diag);
-    if (err == NM_OK)
-        err = nm_tagger_load(&tagger, model, threads, &diag);
-    if (err == NM_OK)
-        err = nm_tagger_evaluate(&tagger, &gold, &scores, &diag);
-    if (err == NM_OK)
-        nm_command_print_scores(&scores, tagger.tagset.types, json);
-    nm_scores_clean_up(&scores);
-    nm_tagger_clean_up(&tagger);
-    nm_corpus_clean_up(&gold);
-    return err == NM_OK ? NM_EXIT_OK : nm_command_fail("evaluate", err, &diag);
-}
-
-int nm_command_evaluate(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'}, {"gold", required_argument, NULL, 'g'},
-        {"json", no_argument, NULL, 'j'},        {"threads", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},        {0}};
-    const char *model = NULL, *gold = NULL;
-    uint64_t threads = 0;
-    bool json = false;
-    for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (o == 'm')
-            model = optarg;
-        else if (o == 'g')
-            gold = optarg;
-        else if (o == 'j')
-            json = true;
-        else if (o == 't') {
-            if (!nm_option_count(optarg, 4096, &threads))
-                return nm_command_usage("evaluate", "--threads: \"%s\" is not a number in its range", optarg);
-        } else if (o == 'h') {
-            fputs(evaluate_help, stdout);
-            return NM_EXIT_OK;
-        } else
-            return NM_EXIT_USAGE;
-    }
-    if (optind < argc)
-        return nm_command_usage("evaluate", "\"%s\" is not an option", argv[optind]);
-    if (model == NULL || gold == NULL)
-        return nm_command_usage("evaluate", "--%s is missing", model == NULL ? "model" : "gold");
-    return evaluate(model, gold, (size_t)threads, json);
-}
-
-/* ---- score ----------------------------------------------------------------------------------- */
 
 /* The file once as it is (last column) and once without its last column: two readings of the same sentences. */
 static enum nm_err without_last_column(const struct nm_buf *in, struct nm_buf *out)
@@ -110,7 +43,7 @@ static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *p
                          struct nm_diag *diag)
 {
     struct nm_tagset set = {0};
-    struct nm_scores scores = {0};
+    struct nm_evaluation e = {0};
     size_t *types = malloc((predicted->n_types + 1) * sizeof(*types));
     int32_t *tags = malloc((predicted->n_words + 1) * sizeof(*tags));
     enum nm_err err = types != NULL && tags != NULL ? NM_OK : NM_ENOMEM;
@@ -120,22 +53,22 @@ static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *p
     for (size_t i = 0; i < predicted->n_types && err == NM_OK; i++)
         err = nm_tagset_type(&set, predicted->types[i], &types[i]);
     if (err == NM_OK)
-        err = nm_scores_init(&scores, set.n_types);
+        err = nm_evaluation_init(&e, set.n_types);
     for (size_t s = 0; s < gold->n && err == NM_OK; s++) {
         const struct nm_sentence *p = &predicted->sentences[s];
         for (size_t i = 0; i < p->n; i++) {
             type = nm_tag_is_entity(p->tags[i]) ? types[nm_tag_type(p->tags[i])] : 0;
             tags[i] = nm_tag_with_type(p->tags[i], type);
         }
-        err = nm_scores_add(&scores, gold->sentences[s].tags, tags, p->n);
+        err = nm_evaluation_add(&e, &gold->sentences[s], gold->sentences[s].tags, tags, NULL);
     }
     if (err == NM_OK) {
-        nm_scores_finish(&scores);
-        nm_command_print_scores(&scores, set.types, json);
+        nm_evaluation_finish(&e);
+        nm_command_print_evaluation(&e, set.types, json);
     } else {
         nm_fail(diag, err, "%s: out of memory", path);
     }
-    nm_scores_clean_up(&scores);
+    nm_evaluation_clean_up(&e);
     nm_tagset_clean_up(&set);
     free(types);
     free(tags);

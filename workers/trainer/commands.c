@@ -10,6 +10,8 @@
 
 #include <jansson.h>
 
+#include "workers/trainer/scores_json.h"
+
 volatile sig_atomic_t nm_command_stop;
 
 static void on_signal(int sig)
@@ -60,22 +62,8 @@ bool nm_option_real(const char *text, double *value)
     return end != text && *end == '\0' && isfinite(*value);
 }
 
-static json_t *score_json(const struct nm_score *s)
+static void print_json(json_t *root)
 {
-    return json_pack("{s:f, s:f, s:f, s:I, s:I, s:I}", "precision", s->precision, "recall", s->recall, "f1", s->f1,
-                     "correct", (json_int_t)s->correct, "predicted", (json_int_t)s->predicted, "gold",
-                     (json_int_t)s->gold);
-}
-
-static void print_json(const struct nm_scores *scores, char *const *types)
-{
-    json_t *root = score_json(&scores->micro), *by_type = json_object();
-    for (size_t i = 0; i < scores->n_types; i++)
-        json_object_set_new(by_type, types[i], score_json(&scores->types[i]));
-    json_object_set_new(root, "types", by_type);
-    json_object_set_new(root, "words", json_integer((json_int_t)scores->words));
-    json_object_set_new(root, "word_accuracy",
-                        json_real(scores->words > 0 ? (double)scores->right_words / (double)scores->words : 0));
     char *text = json_dumps(root, JSON_REAL_PRECISION(10));
     printf("%s\n", text != NULL ? text : "{}");
     free(text);
@@ -84,17 +72,16 @@ static void print_json(const struct nm_scores *scores, char *const *types)
 
 void nm_command_print_scores(const struct nm_scores *scores, char *const *types, bool json)
 {
-    if (json) {
-        print_json(scores, types);
-        return;
-    }
-    int width = 8;
-    for (size_t i = 0; i < scores->n_types; i++)
-        width = (int)strlen(types[i]) > width ? (int)strlen(types[i]) : width;
-    printf("%*s  precision  recall      F1  support\n", width, "");
-    for (size_t i = 0; i <= scores->n_types; i++) {
-        const struct nm_score *s = i < scores->n_types ? &scores->types[i] : &scores->micro;
-        printf("%*s     %.4f  %.4f  %.4f  %7zu\n", width, i < scores->n_types ? types[i] : "all", s->precision,
-               s->recall, s->f1, s->gold);
-    }
+    if (json)
+        print_json(nm_scores_json(scores, types));
+    else
+        nm_scores_print(scores, types, stdout);
+}
+
+void nm_command_print_evaluation(const struct nm_evaluation *e, char *const *types, bool json)
+{
+    if (json)
+        print_json(nm_evaluation_json(e, types));
+    else
+        nm_evaluation_print(e, types, stdout);
 }

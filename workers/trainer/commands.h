@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "workers/trainer/metrics.h"
+#include "workers/trainer/evaluation.h"
 #include "workers/trainer/trainer.h"
 
 int nm_command_train(int argc, char **argv);
@@ -33,6 +33,8 @@ bool nm_option_real(const char *text, double *value);
 
 /* nm_command_print_scores - a table for people, or one JSON object. */
 void nm_command_print_scores(const struct nm_scores *scores, char *const *types, bool json);
+
+void nm_command_print_evaluation(const struct nm_evaluation *e, char *const *types, bool json);
 
 /* Set by SIGINT and SIGTERM once nm_command_catch_signals was called; a second one kills. */
 extern volatile sig_atomic_t nm_command_stop;

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans)
+static size_t find_spans(const int32_t *tags, size_t n, bool iob2, struct nm_span *spans)
 {
     size_t count = 0;
     bool open = false;
@@ -16,10 +16,22 @@ size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans)
             spans[count - 1].end = i + 1;
             continue;
         }
+        open = nm_tag_is_begin(tags[i]) || !iob2;
+        if (!open)
+            continue;
         spans[count++] = (struct nm_span){.start = i, .end = i + 1, .type = type};
-        open = true;
     }
     return count;
+}
+
+size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans)
+{
+    return find_spans(tags, n, false, spans);
+}
+
+size_t nm_metrics_spans_iob2(const int32_t *tags, size_t n, struct nm_span *spans)
+{
+    return find_spans(tags, n, true, spans);
 }
 
 enum nm_err nm_scores_init(struct nm_scores *scores, size_t n_types)
@@ -55,7 +67,7 @@ enum nm_err nm_scores_add(struct nm_scores *scores, const int32_t *gold, const i
     struct nm_span *spans = malloc(2 * n * sizeof(*spans)), *found = spans + n;
     if (spans == NULL)
         return NM_ENOMEM;
-    size_t n_gold = nm_metrics_spans(gold, n, spans), n_found = nm_metrics_spans(predicted, n, found);
+    size_t n_gold = find_spans(gold, n, scores->iob2, spans), n_found = find_spans(predicted, n, scores->iob2, found);
     n_found = drop_masked(found, n_found, gold);
     for (size_t i = 0; i < n_gold; i++)
         scores->types[spans[i].type].gold++;

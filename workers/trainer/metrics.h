@@ -52,6 +52,10 @@ struct nm_span {
  */
 size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans);
 
+/* nm_metrics_spans_iob2 - the same by IOB2's letter, as seqeval's strict mode has it: an entity begins with B- only,
+ * and an I- that continues none of its type is no part of any. */
+size_t nm_metrics_spans_iob2(const int32_t *tags, size_t n, struct nm_span *spans);
+
 struct nm_score {
     size_t correct, predicted, gold;
     double precision, recall, f1; /* 0 where undefined */
@@ -62,6 +66,7 @@ struct nm_scores {
     struct nm_score *types; /* (n_types), owned */
     size_t n_types;
     size_t words, right_words; /* token accuracy, O among them */
+    bool iob2;                 /* set after nm_scores_init: count by nm_metrics_spans_iob2 */
 };
 
 /* nm_scores_init - zero counts.  NM_ENOMEM. */

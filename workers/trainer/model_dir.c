@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "workers/trainer/scores_json.h"
 #include "workers/trainer/weights.h"
 
 enum { FILE_MAX = 256 << 20, CHUNK = 1 << 20 };
@@ -104,24 +105,6 @@ enum nm_err nm_model_dir_digest(const char *dir, uint64_t *digest, struct nm_dia
     return err;
 }
 
-static json_t *score_json(const struct nm_score *s)
-{
-    return json_pack("{s:f, s:f, s:f, s:I, s:I, s:I}", "precision", s->precision, "recall", s->recall, "f1", s->f1,
-                     "correct", (json_int_t)s->correct, "predicted", (json_int_t)s->predicted, "gold",
-                     (json_int_t)s->gold);
-}
-
-static json_t *scores_json(const struct nm_scores *scores, char *const *types)
-{
-    if (scores == NULL)
-        return json_null();
-    json_t *root = score_json(&scores->micro), *by_type = json_object();
-    for (size_t i = 0; i < scores->n_types; i++)
-        json_object_set_new(by_type, types[i], score_json(&scores->types[i]));
-    json_object_set_new(root, "types", by_type);
-    return root;
-}
-
 static json_t *data_json(const struct nm_corpus *corpus)
 {
     char digest[17];
@@ -171,7 +154,7 @@ enum nm_err nm_model_dir_write_card(const char *dir, const struct nm_training *t
                   recipe_json(&training->recipe), "data", data_json(training->train), "training", "steps",
                   (json_int_t)state->step, "best_epoch", (json_int_t)state->best_epoch, "seconds", state->seconds,
                   "tokens_per_s", state->seconds > 0 ? (double)state->tokens / state->seconds : 0.0, "losses", losses,
-                  "scores", scores_json(scores, types));
+                  "scores", scores != NULL ? nm_scores_json(scores, types) : json_null());
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) : NULL;
     json_decref(root);
     if (text == NULL)

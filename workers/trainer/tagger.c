@@ -239,25 +239,30 @@ static enum nm_err translate(struct nm_tagger *tagger, const struct nm_corpus *g
     return err;
 }
 
-enum nm_err nm_tagger_evaluate(struct nm_tagger *tagger, const struct nm_corpus *gold, struct nm_scores *scores,
+enum nm_err nm_tagger_evaluate(struct nm_tagger *tagger, const struct nm_corpus *gold, struct nm_evaluation *e,
                                struct nm_diag *diag)
 {
     int32_t *right = malloc((2 * gold->n_words + 1) * sizeof(*right)), *found = right + gold->n_words;
-    *scores = (struct nm_scores){0};
-    enum nm_err err = right != NULL ? translate(tagger, gold, right) : NM_ENOMEM;
+    float *scores = malloc((gold->n_words + 1) * sizeof(*scores));
+    const struct nm_evaluation wanted = *e;
+    enum nm_err err = right != NULL && scores != NULL ? translate(tagger, gold, right) : NM_ENOMEM;
     if (err == NM_OK)
-        err = nm_scores_init(scores, tagger->tagset.n_types);
+        err = nm_evaluation_init(e, tagger->tagset.n_types);
     if (err != NM_OK)
         nm_fail(diag, err, "%s: evaluating: %s", tagger->where, nm_err_name(err));
-    else
-        err = nm_tagger_tag(tagger, gold->sentences, gold->n, found, NULL, diag);
-    size_t at = 0;
-    for (size_t s = 0; s < gold->n && err == NM_OK; at += gold->sentences[s++].n)
-        err = nm_scores_add(scores, right + at, found + at, gold->sentences[s].n);
+    else {
+        e->known = wanted.known;
+        e->mistake = wanted.mistake;
+        e->arg = wanted.arg;
+        err = nm_tagger_tag(tagger, gold->sentences, gold->n, found, scores, diag);
+        for (size_t s = 0, at = 0; s < gold->n && err == NM_OK; at += gold->sentences[s++].n)
+            err = nm_evaluation_add(e, &gold->sentences[s], right + at, found + at, scores + at);
+        if (err == NM_OK)
+            nm_evaluation_finish(e);
+        else
+            nm_evaluation_clean_up(e);
+    }
     free(right);
-    if (err == NM_OK)
-        nm_scores_finish(scores);
-    else
-        nm_scores_clean_up(scores);
+    free(scores);
     return err;
 }

@@ -9,7 +9,7 @@
 #include "common/err.h"
 #include "workers/trainer/bert.h"
 #include "workers/trainer/corpus.h"
-#include "workers/trainer/metrics.h"
+#include "workers/trainer/evaluation.h"
 #include "workers/trainer/tagset.h"
 #include "workers/trainer/wordpiece.h"
 
@@ -43,9 +43,10 @@ enum nm_err nm_tagger_check_vocabulary(const struct nm_bert *bert, const struct 
 enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n, int32_t *tags,
                           float *scores, struct nm_diag *diag);
 
-/* nm_tagger_evaluate - tag gold and count.  scores is initialised here, its types are tagset.types, to which those
- * that only gold has are added; the caller cleans it up. */
-enum nm_err nm_tagger_evaluate(struct nm_tagger *tagger, const struct nm_corpus *gold, struct nm_scores *scores,
+/* nm_tagger_evaluate - tag gold and count.  e is initialised here, but for known, mistake and arg, which the caller
+ * has set (or zeroed); its types are tagset.types, to which those that only gold has are added; the caller cleans it
+ * up. */
+enum nm_err nm_tagger_evaluate(struct nm_tagger *tagger, const struct nm_corpus *gold, struct nm_evaluation *e,
                                struct nm_diag *diag);
 
 #endif

@@ -92,3 +92,16 @@ char **nm_tagset_labels(const char *const *types, size_t n)
     }
     return labels;
 }
+
+char **nm_tagset_copy_types(const struct nm_tagset *set)
+{
+    size_t size = set->n_types * sizeof(char *) + 1;
+    for (size_t i = 0; i < set->n_types; i++)
+        size += strlen(set->types[i]) + 1;
+    char **types = malloc(size), *at = types != NULL ? (char *)(types + set->n_types) : NULL;
+    for (size_t i = 0; i < set->n_types && types != NULL; i++) {
+        types[i] = at;
+        at = stpcpy(at, set->types[i]) + 1;
+    }
+    return types;
+}

@@ -23,6 +23,9 @@ void nm_tagset_clean_up(struct nm_tagset *set);
 /* nm_tagset_type - the index of a type by name, added behind the others where it is new.  NM_ENOMEM. */
 enum nm_err nm_tagset_type(struct nm_tagset *set, const char *name, size_t *type);
 
+/* nm_tagset_copy_types - the names in one block, to be freed by free().  NULL: out of memory. */
+char **nm_tagset_copy_types(const struct nm_tagset *set);
+
 /* nm_tagset_labels - O, then B- and I- of each type: label i is tag i.  2 n + 1 strings and the array in one
  * block, to be freed by free().  NULL: out of memory. */
 char **nm_tagset_labels(const char *const *types, size_t n);

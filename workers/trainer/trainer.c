@@ -235,29 +235,23 @@ static enum nm_err train_step(struct trainer *tr, double *loss)
     return NM_OK;
 }
 
+/* The scores on corpus, and where types is not NULL a copy of the types' names. */
 static enum nm_err evaluate(struct trainer *tr, const struct nm_corpus *corpus, struct nm_scores *scores,
                             char ***types)
 {
     struct nm_tagger tagger;
+    struct nm_evaluation e = {0};
     enum nm_err err = nm_tagger_borrow(&tagger, tr->bert, tr->wp, tr->training->out, tr->diag);
     if (err != NM_OK)
         return err;
-    err = nm_tagger_evaluate(&tagger, corpus, scores, tr->diag);
-    if (err == NM_OK && types != NULL) {
-        size_t size = tagger.tagset.n_types * sizeof(char *) + 1;
-        for (size_t i = 0; i < tagger.tagset.n_types; i++)
-            size += strlen(tagger.tagset.types[i]) + 1;
-        *types = malloc(size);
-        char *at = *types != NULL ? (char *)(*types + tagger.tagset.n_types) : NULL;
-        for (size_t i = 0; i < tagger.tagset.n_types && at != NULL; i++) {
-            (*types)[i] = at;
-            at = stpcpy(at, tagger.tagset.types[i]) + 1;
-        }
-        if (*types == NULL) {
-            err = nm_fail(tr->diag, NM_ENOMEM, "out of memory for the scores");
-            nm_scores_clean_up(scores);
-        }
+    err = nm_tagger_evaluate(&tagger, corpus, &e, tr->diag);
+    if (err == NM_OK && types != NULL && (*types = nm_tagset_copy_types(&tagger.tagset)) == NULL)
+        err = nm_fail(tr->diag, NM_ENOMEM, "out of memory for the scores");
+    if (err == NM_OK) {
+        *scores = e.exact;
+        e.exact = (struct nm_scores){0};
     }
+    nm_evaluation_clean_up(&e);
     nm_tagger_clean_up(&tagger);
     return err;
 }
