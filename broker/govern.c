@@ -272,7 +272,8 @@ static void learn(struct nm_broker *b, uint32_t endpoint, const struct nm_msg_fa
     nm_governor_prompt(b->governor, endpoint, f->prompt_bound);
     if (is(f->kind, "canary"))
         nm_governor_answered(b->governor, endpoint, 0, b->now);
-    if (f->fatal || is(f->kind, "unsent") || is(f->kind, "shutdown") || is(f->kind, "canary"))
+    bool told = is(f->kind, "unsent") && f->status == 429; /* not called: the endpoint wants to be left alone */
+    if (f->fatal || (is(f->kind, "unsent") && !told) || is(f->kind, "shutdown") || is(f->kind, "canary"))
         return;
     bool wait = f->status == 429 || f->status == 503 || f->status == 529;
     enum nm_governor_why why = is(f->kind, "quota") ? NM_WHY_QUOTA : wait ? NM_WHY_RATE : NM_WHY_TROUBLE;

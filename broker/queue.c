@@ -513,7 +513,7 @@ enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint6
     return applied(queue, in_time);
 }
 
-/* Exponential with jitter: between half of the step and all of it, never less than what the server asked for. */
+/* Exponential with full jitter (Brooker 2015), never less than what the server asked for. */
 static int64_t delay_of(struct nm_queue *q, uint32_t failures, int64_t retry_after_ms)
 {
     int64_t step = q->options.backoff_ms;
@@ -521,7 +521,7 @@ static int64_t delay_of(struct nm_queue *q, uint32_t failures, int64_t retry_aft
         step *= 2;
     if (step > q->options.backoff_max)
         step = q->options.backoff_max;
-    int64_t delay = step - (int64_t)(nm_rng_unit(&q->rng) * (double)step / 2);
+    int64_t delay = 1 + (int64_t)(nm_rng_unit(&q->rng) * (double)(step - 1));
     if (retry_after_ms > 0 && delay < retry_after_ms)
         delay = retry_after_ms + (int64_t)(nm_rng_unit(&q->rng) * (double)retry_after_ms / 10);
     return delay;

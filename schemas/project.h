@@ -179,6 +179,9 @@ uint64_t nm_project_cost_micros(const struct nm_project_endpoint *endpoint, uint
  * it and key ("endpoints: url"). */
 enum nm_err nm_project_expand(const char *key, const char *value, struct nm_buf *out, struct nm_diag *diag);
 
+/* nm_project_names_secret - the name of a header or a query parameter says that its value is one: "api-key". */
+bool nm_project_names_secret(const char *name, size_t len);
+
 /* nm_project_entities - load every list of the project at PATH.  Errors as nm_entities_load. */
 enum nm_err nm_project_entities(const struct nm_project *project, const char *path, struct nm_entities **entities,
                                 struct nm_diag *diag);

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "schemas/project.h"
 #include "schemas/project_yaml.h"
 
 static bool given(const char *s)
@@ -14,7 +15,7 @@ static bool given(const char *s)
 }
 
 /* A secret that stands in the project would be in the ledger, on the wire and in a repository. */
-static bool names_secret(const char *text, size_t len)
+bool nm_project_names_secret(const char *text, size_t len)
 {
     static const char *const words[] = {"authorization", "key", "token", "secret", "cookie", "password"};
     char name[256];
@@ -33,7 +34,7 @@ static bool header_fault(const char *line, char *what, size_t size)
     size_t len = strspn(line, token);
     if (len == 0 || line[len] != ':' || strpbrk(line, "\r\n") != NULL)
         return snprintf(what, size, "one of them is not like 'Name: value'") > 0;
-    if (names_secret(line, len) && strstr(line + len, "${") == NULL)
+    if (nm_project_names_secret(line, len) && strstr(line + len, "${") == NULL)
         return snprintf(what, size, "%.*s stands there in the open: write its value as ${VARIABLE}", (int)len, line) >
                0;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
@@ -48,7 +49,7 @@ static bool has_secret_parameter(const char *query)
     while (*query == '?' || *query == '&') {
         query++;
         size_t len = strcspn(query, "&#"), name = strcspn(query, "=&#");
-        if (name < len && names_secret(query, name) && memmem(query, len, "${", 2) == NULL)
+        if (name < len && nm_project_names_secret(query, name) && memmem(query, len, "${", 2) == NULL)
             return true;
         query += len;
     }
@@ -82,16 +83,19 @@ static bool proxy_fault(const char *proxy)
 
 static bool body_fault(const char *text, char *what, size_t size)
 {
+    static const char *const ours[] = {"model", "messages", "n", "stream"};
     json_error_t error;
     if (!given(text))
         return false;
     json_t *extra = json_loads(text, 0, &error);
-    bool bad = !json_is_object(extra);
-    if (bad)
-        (void)snprintf(what, size, "not like '{\"top_k\": 40}': %s",
-                       extra != NULL ? "it is JSON, but no object" : error.text);
+    const char *why = extra == NULL ? error.text : !json_is_object(extra) ? "it is JSON, but no object" : NULL;
+    if (why != NULL)
+        (void)snprintf(what, size, "not like '{\"top_k\": 40}': %s", why);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours && why == NULL; i++)
+        if ((why = json_object_get(extra, ours[i]) != NULL ? ours[i] : NULL) != NULL)
+            (void)snprintf(what, size, "%s is nermill's own to set", why);
     json_decref(extra);
-    return bad;
+    return why != NULL;
 }
 
 const char *raw_endpoint_fault(const struct raw_endpoint *e, char *what, size_t size)

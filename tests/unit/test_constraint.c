@@ -169,7 +169,7 @@ static void test_canary(void **state)
     struct nm_pool pool;
     struct nm_diag diag = {""};
     for (int turn = 0; turn < 2; turn++) {
-        assert_int_equal(nm_pool_init(&pool, &project, 1, &diag), NM_OK);
+        assert_int_equal(nm_pool_init(&pool, &project, NULL, 1, &diag), NM_OK);
         struct nm_endpoint *e = &pool.endpoints[0];
         assert_int_equal(e->canary, NM_CANARY_DUE);
         nm_buf_reset(&out);

@@ -63,17 +63,22 @@ static const char good[] =
     "lowered the risk of stroke in older adults.\"}}],\"usage\":{\"prompt_tokens\":7,"
     "\"completion_tokens\":3}}";
 
-/* Every third answer is no chat completion. */
-static bool is_garbage(uint64_t number)
+/* Every third answer is an error with status 200; others can't be read. */
+static bool is_error(uint64_t number)
 {
     return number % 3 == 2;
+}
+
+static bool is_garbage(uint64_t number)
+{
+    return number % 3 == 1;
 }
 
 static struct nm_job *answered(uint64_t number)
 {
     struct nm_job *job = nm_job_new();
     struct nm_msg_entity *entity = nm_arena_alloc(&job->arena, sizeof *entity);
-    const char *body = is_garbage(number) ? "<html>" : good;
+    const char *body = is_error(number) ? "{\"error\":\"boom\"}" : is_garbage(number) ? "<html>" : good;
     *entity = (struct nm_msg_entity){.text = nm_str("aspirin"), .type = nm_str("Drug")};
     job->number = number;
     job->attempt = 1;
@@ -106,9 +111,15 @@ static void check_verdict(const struct nm_job *job)
     struct nm_arena arena;
     struct nm_msg msg;
     nm_arena_init(&arena, 0);
-    if (is_garbage(job->number)) {
-        assert_int_equal(job->judged, NM_EFORMAT);
+    if (is_error(job->number)) {
+        assert_int_equal(job->judged, NM_ESTATE);
+        assert_non_null(strstr(job->why, "error"));
+    } else if (is_garbage(job->number)) {
+        assert_int_equal(job->judged, NM_OK);
+        assert_true(job->unreadable && !job->accepted);
         assert_non_null(strstr(job->why, "not JSON"));
+        assert_int_equal(nm_msg_decode(job->frame.ptr, job->frame.len, &arena, &msg, NULL), NM_OK);
+        assert_string_equal(msg.u.response.rule.ptr, NM_RULE_UNREADABLE);
     } else {
         assert_int_equal(job->judged, NM_OK);
         assert_true(job->accepted);

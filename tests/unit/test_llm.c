@@ -55,6 +55,10 @@ static bool answer(int fd)
     }
     if (strcmp(body, "silent") == 0)
         return true;
+    if (strcmp(body, "stall") == 0) {
+        (void)!write(fd, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf", 43);
+        return true;
+    }
     memset(huge, 'x', sizeof huge);
     if (strcmp(body, "huge") == 0)
         say(fd, "200 OK", huge, sizeof huge);
@@ -149,7 +153,8 @@ static struct nm_llm_target *target(const char *url)
 {
     struct nm_llm_target *made;
     struct nm_diag diag = {""};
-    struct nm_llm_target_options options = {.name = "t", .url = url, .connect_timeout_ms = 2000, .timeout_ms = 700};
+    struct nm_llm_target_options options = {
+        .name = "t", .url = url, .connect_timeout_ms = 2000, .timeout_ms = 700, .key = "sk-123/456-very-secret"};
     if (nm_llm_target_new(&options, &made, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return made;
@@ -185,18 +190,18 @@ static void test_outcomes(void **state)
     assert_int_equal(r.last.fault, NM_LLM_ANSWERED);
     assert_int_equal(r.last.status, 200);
     assert_string_equal(r.body, "echo this");
-    assert_int_equal(r.last.retry_after_ms, -1);
+    assert_int_equal(r.last.limits.retry_after_ms, -1);
     post(llm, &r, to, NULL);
     assert_string_equal(r.body, "models");
     post(llm, &r, to, "a POST again after a GET");
     assert_string_equal(r.body, "a POST again after a GET");
     post(llm, &r, to, "seconds");
     assert_int_equal(r.last.status, 429);
-    assert_int_equal(r.last.retry_after_ms, 7000);
+    assert_int_equal(r.last.limits.retry_after_ms, 7000);
     post(llm, &r, to, "ms");
-    assert_int_equal(r.last.retry_after_ms, 1500);
+    assert_int_equal(r.last.limits.retry_after_ms, 1500);
     post(llm, &r, to, "date"); /* long past: at once */
-    assert_int_equal(r.last.retry_after_ms, 0);
+    assert_int_equal(r.last.limits.retry_after_ms, 0);
     post(llm, &r, to, "huge");
     assert_int_equal(r.last.fault, NM_LLM_TOO_LARGE);
     post(llm, &r, to, "cut");
@@ -245,6 +250,49 @@ static void test_many(void **state)
     nm_llm_target_destroy(&to);
 }
 
+/* Time-outs of the first byte, and of the next one; the total one is far away. */
+static void test_stalls(void **state)
+{
+    (void)state;
+    struct result r;
+    struct nm_llm *llm = engine(4, &r);
+    struct nm_llm_target *to;
+    struct nm_diag diag = {""};
+    struct nm_llm_target_options options = {.name = "t",
+                                            .url = server.url,
+                                            .connect_timeout_ms = 60000,
+                                            .first_byte_timeout_ms = 150,
+                                            .stall_timeout_ms = 300,
+                                            .timeout_ms = 60000};
+    assert_int_equal(nm_llm_target_new(&options, &to, &diag), NM_OK);
+    post(llm, &r, to, "silent");
+    assert_int_equal(r.last.fault, NM_LLM_TIMEOUT);
+    assert_int_equal(r.last.status, 0);
+    post(llm, &r, to, "stall");
+    assert_int_equal(r.last.fault, NM_LLM_TIMEOUT);
+    assert_int_equal(r.last.status, 200);
+    assert_string_equal(r.body, "half");
+    post(llm, &r, to, "and on");
+    assert_string_equal(r.body, "and on");
+    nm_llm_target_destroy(&to);
+    nm_llm_destroy(&llm);
+}
+
+/* A key that is echoed comes back as stars, as it is or escaped. */
+static void test_masked(void **state)
+{
+    (void)state;
+    struct result r;
+    struct nm_llm *llm = engine(4, &r);
+    struct nm_llm_target *to = target(server.url);
+    post(llm, &r, to, "it is sk-123/456-very-secret, or sk-123\\/456-very-secret.");
+    assert_string_equal(r.body, "it is **********************, or ***********************.");
+    post(llm, &r, to, "sk-123/456-very-secre");
+    assert_string_equal(r.body, "sk-123/456-very-secre");
+    nm_llm_target_destroy(&to);
+    nm_llm_destroy(&llm);
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -267,6 +315,7 @@ static void test_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_outcomes), cmocka_unit_test(test_many),
+                                       cmocka_unit_test(test_stalls), cmocka_unit_test(test_masked),
                                        cmocka_unit_test(test_cancel)};
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

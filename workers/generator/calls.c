@@ -12,6 +12,8 @@ static const char *shown(const struct nm_endpoint *endpoint)
     return nm_llm_target_shown(endpoint->target);
 }
 
+enum { FAILOVER_MS = 1000, KEPT_OF_TOO_LARGE = 64 * 1024 };
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 struct nm_job_queue *nm_generator_queue(struct nm_generator *g, const struct nm_job *job)
@@ -93,6 +95,23 @@ static uint64_t prompt_bound(const struct nm_prompt_text *prompt)
     return bound;
 }
 
+/* A prompt as long as one that did not fit goes without its examples at once. */
+static enum nm_err ask(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
+{
+    enum nm_constraint constraint = nm_constraint_due(g->project, endpoint, job->task.last_try);
+    enum nm_err err = NM_OK;
+    job->call.brief = false;
+    do {
+        nm_buf_reset(&g->body);
+        err = nm_recipe_ask(g->recipe, &job->task, endpoint->config, constraint, &job->arena, &job->call, &g->body);
+        job->prompt_bound = err == NM_OK ? prompt_bound(&job->call.prompt) : 0;
+        if (err != NM_OK || job->call.brief || endpoint->overflowed_at == 0 ||
+            job->prompt_bound < endpoint->overflowed_at)
+            return err;
+        job->call.brief = true;
+    } while (true);
+}
+
 static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
     if (job->task.prompt_max == 0 || job->prompt_bound <= job->task.prompt_max)
@@ -108,16 +127,11 @@ static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_e
 
 static void start_call(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
-    nm_buf_reset(&g->body);
-    enum nm_constraint constraint = nm_constraint_due(g->project, endpoint, job->task.last_try);
-    enum nm_err err =
-        nm_recipe_ask(g->recipe, &job->task, endpoint->config, constraint, &job->arena, &job->call, &g->body);
-    if (err == NM_OK) {
-        job->prompt_bound = prompt_bound(&job->call.prompt);
-        if (is_too_large(g, job, endpoint))
-            return;
+    enum nm_err err = ask(g, job, endpoint);
+    if (err == NM_OK && is_too_large(g, job, endpoint))
+        return;
+    if (err == NM_OK)
         err = nm_llm_start(g->llm, endpoint->target, g->body.data, g->body.len, job);
-    }
     if (err != NM_OK) {
         refuse(g, job, err);
         return;
@@ -128,17 +142,37 @@ static void start_call(struct nm_generator *g, struct nm_job *job, struct nm_end
     g->calls++;
 }
 
+/* Jobs for an endpoint whose breaker is not closed: back as delayed tasks where the wait is longer than a lease; back
+ * at once, for another endpoint, where one has room and they have waited for a moment. */
+static void give_back(struct nm_generator *g, size_t i, int64_t now)
+{
+    const struct nm_endpoint *endpoint = &g->pool.endpoints[i];
+    struct nm_job_queue *queue = &g->named[i];
+    if (queue->n == 0 || endpoint->breaker.state == NM_BREAKER_CLOSED)
+        return;
+    int64_t wait = nm_breaker_wait_ms(&endpoint->breaker, now);
+    bool late = wait > g->lease_ms, other = nm_pool_other(&g->pool, endpoint, now);
+    while (queue->n > 0 && (late || (other && now - queue->head->queued_ms >= FAILOVER_MS))) {
+        struct nm_chat_fault fault = {.kind = "unsent", .detail = "its endpoint's circuit breaker is open"};
+        struct nm_job *job = nm_job_pop(queue);
+        job->endpoint = &g->pool.endpoints[i];
+        nm_generator_fail(g, job, &fault, late ? wait : 0,
+                          late && endpoint->breaker.why == NM_BREAKER_BUSY ? 429 : 0);
+    }
+}
+
 static void start_named(struct nm_generator *g, size_t i, int64_t now)
 {
     struct nm_endpoint *endpoint = &g->pool.endpoints[i];
     struct nm_job_queue *queue = &g->named[i];
-    if (endpoint->stopped)
+    if (endpoint->breaker.state == NM_BREAKER_STOPPED)
         nm_generator_unsent(g, queue, endpoint->why, true);
     if (queue->n > 0 && endpoint->canary == NM_CANARY_DUE && nm_pool_has_room(endpoint, now))
         start_granted_canary(g, endpoint, queue);
     while (queue->n > 0 && nm_llm_in_flight(g->llm) < g->most && nm_pool_has_room(endpoint, now) &&
            endpoint->canary != NM_CANARY_DUE)
         start_call(g, nm_job_pop(queue), endpoint);
+    give_back(g, i, now);
 }
 
 void nm_generator_start_calls(struct nm_generator *g)
@@ -188,9 +222,9 @@ static void canary_done(struct nm_generator *g, struct nm_job *job, const struct
     int64_t pause = 0;
     bool decided = false;
     e->canary = NM_CANARY_DUE;
-    bool answered = nm_chat_judge(outcome, shown(e), e->config->model, e->config->api_key_env, &fault);
+    bool answered = nm_pool_judge(e, outcome, &fault);
     if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK) {
-        nm_pool_success(&g->pool, e);
+        nm_pool_success(&g->pool, e, nm_clock_mono_ms());
         decided = true;
     } else if (outcome->status == 400 || outcome->status == 422) { /* a strict server: it does not know the field */
         nm_canary_refused(e);
@@ -206,16 +240,22 @@ static void canary_done(struct nm_generator *g, struct nm_job *job, const struct
         nm_job_destroy(&job);
 }
 
-/* What is known before the body is parsed. */
-static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome)
+/* What is known before the body is parsed.  rule: of an answer that is not to be judged; "": it is. */
+static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome, const char *rule,
+                               const char *detail)
 {
+    size_t len = outcome->fault == NM_LLM_TOO_LARGE && outcome->body_len > KEPT_OF_TOO_LARGE ? KEPT_OF_TOO_LARGE
+                                                                                             : outcome->body_len;
     char *hash = nm_arena_alloc(&job->arena, 33);
-    char *body = nm_arena_strndup(&job->arena, outcome->body, outcome->body_len);
-    if (hash == NULL || body == NULL)
+    char *body = nm_arena_strndup(&job->arena, outcome->body, len);
+    char *why = nm_arena_strndup(&job->arena, detail, strlen(detail));
+    if (hash == NULL || body == NULL || why == NULL)
         return NM_ENOMEM;
     nm_hash128_hex(job->call.prompt.hash, hash);
     job->response = (struct nm_msg_response){.task = job->number,
                                              .attempt = job->attempt,
+                                             .rule = nm_str(rule),
+                                             .detail = nm_str(why),
                                              .entities = job->task.entities,
                                              .n_entities = job->task.n_entities,
                                              .endpoint = nm_str(job->endpoint->config->name),
@@ -226,16 +266,35 @@ static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *
                                              .status = (uint64_t)outcome->status,
                                              .latency_ms = (uint64_t)(outcome->latency_us / 1000),
                                              .created_ms = (uint64_t)nm_clock_wall_ms(),
-                                             .body = {body, outcome->body_len},
+                                             .body = {body, len},
                                              .prompt_bound = job->prompt_bound};
     return NM_OK;
 }
 
-/* An endpoint that answers others and refuses this one request: the task's trouble, not the endpoint's. */
-static bool is_refusal(const struct nm_endpoint *endpoint, const struct nm_llm_outcome *outcome)
+static void note_overflow(struct nm_endpoint *e, const struct nm_job *job)
 {
-    return outcome->fault == NM_LLM_ANSWERED && endpoint->successes > 0 &&
-           (outcome->status == 400 || outcome->status == 413 || outcome->status == 422);
+    if (e->overflowed_at != 0 && e->overflowed_at <= job->prompt_bound)
+        return;
+    e->overflowed_at = job->prompt_bound;
+    nm_info("endpoint %s: a prompt of at most %llu tokens is too long for it: longer ones go without examples",
+            shown(e), (unsigned long long)job->prompt_bound);
+}
+
+/* The request's trouble, not the endpoint's: logged as an answer that breaks a rule, and not asked again as it was.
+ */
+static bool absorb(struct nm_generator *g, struct nm_job *job, const struct nm_llm_outcome *outcome,
+                   const struct nm_chat_fault *fault)
+{
+    struct nm_endpoint *e = job->endpoint;
+    if (!nm_pool_absorbs(e, fault) || keep_answer(job, outcome, fault->rule, fault->detail) != NM_OK)
+        return false;
+    job->response.tokens_in = fault->tokens_in;
+    job->response.tokens_out = fault->tokens_out;
+    if (strcmp(fault->rule, NM_RULE_CONTEXT_OVERFLOW) == 0)
+        note_overflow(e, job);
+    if (!fault->fatal)
+        (void)nm_pool_failure(&g->pool, e, fault, nm_clock_mono_ms());
+    return true;
 }
 
 void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
@@ -249,11 +308,13 @@ void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *ou
         canary_done(g, job, outcome);
         return;
     }
-    bool answered = nm_chat_judge(outcome, shown(e), e->config->model, e->config->api_key_env, &fault);
-    if ((answered || is_refusal(e, outcome)) && keep_answer(job, outcome) == NM_OK) {
+    bool answered = nm_pool_judge(e, outcome, &fault);
+    if (answered ? keep_answer(job, outcome, "", "") == NM_OK : absorb(g, job, outcome, &fault)) {
         job->state = NM_JOB_ANSWERED;
         nm_job_push(&g->answered, job);
         g->answers++;
+        if (answered)
+            nm_pool_heed(e, &outcome->limits, e->config->max_tokens, nm_clock_mono_ms());
         return;
     }
     int64_t pause = fault.retry_after_ms;
@@ -264,23 +325,44 @@ void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *ou
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-/* Judged, and in the spool if that could be: on to the broker. */
-static void pass_on(struct nm_generator *g, struct nm_job *job)
+/* What was spooled is no answer after all: an error that came with status 200, mostly. */
+static void fail_answer(struct nm_generator *g, struct nm_job *job)
 {
     struct nm_endpoint *e = job->endpoint;
-    if (job->judged == NM_OK) {
-        if (job->response.status == 200)
-            nm_pool_success(&g->pool, e);
-        g->accepted += job->accepted;
-        (void)nm_generator_send_response(g, job, job->frame);
-        return;
-    }
     struct nm_chat_fault fault;
-    nm_chat_garbage(shown(e), job->why != NULL ? job->why : nm_err_name(job->judged), &fault);
+    if (job->judged == NM_ESTATE)
+        nm_chat_judge_error(job->response.body.ptr, job->response.body.len, shown(e), e->config, &fault);
+    else
+        nm_chat_garbage(shown(e), job->why != NULL ? job->why : nm_err_name(job->judged), &fault);
+    nm_llm_target_mask(e->target, fault.detail, strlen(fault.detail));
     int64_t pause = nm_pool_failure(&g->pool, e, &fault, nm_clock_mono_ms());
     (void)nm_spool_drop(g->spool, (struct nm_spool_key){job->number, job->attempt});
     g->drops = true;
-    nm_generator_fail(g, job, &fault, pause, (long)job->response.status);
+    nm_generator_fail(g, job, &fault, pause, fault.status);
+}
+
+/* What the verdict says of the endpoint; of an answer that was not to be judged it was told when that came. */
+static void learn(struct nm_generator *g, const struct nm_job *job)
+{
+    struct nm_chat_fault fault;
+    if (job->unreadable) {
+        nm_chat_garbage(shown(job->endpoint), job->why != NULL ? job->why : "it cannot be read", &fault);
+        (void)nm_pool_failure(&g->pool, job->endpoint, &fault, nm_clock_mono_ms());
+    } else if (job->response.status == 200 && job->response.rule.len == 0) {
+        nm_pool_success(&g->pool, job->endpoint, nm_clock_mono_ms());
+    }
+}
+
+/* Judged, and in the spool if that could be: on to the broker. */
+static void pass_on(struct nm_generator *g, struct nm_job *job)
+{
+    if (job->judged != NM_OK) {
+        fail_answer(g, job);
+        return;
+    }
+    learn(g, job);
+    g->accepted += job->accepted;
+    (void)nm_generator_send_response(g, job, job->frame);
 }
 
 static void not_spooled(struct nm_generator *g, size_t answers, enum nm_err err, const struct nm_diag *why)

@@ -68,7 +68,8 @@ enum nm_err nm_canary_body(const struct nm_endpoint *endpoint, struct nm_buf *ou
                                       .top_p = 1,
                                       .max_tokens = 32, /* a JSON object around the word, with its white space */
                                       .constraint = endpoint->trying,
-                                      .form = nm_buf_str(&form)};
+                                      .form = nm_buf_str(&form),
+                                      .extra = endpoint->config->extra_body};
     if (err == NM_OK)
         err = nm_chat_write(&request, out);
     nm_buf_clean_up(&form);

@@ -48,7 +48,7 @@ static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)
     if (err == NM_OK)
         err = fetch_project(g, diag);
     if (err == NM_OK)
-        err = nm_pool_init(&g->pool, g->project, (uint64_t)nm_clock_wall_ms(), diag);
+        err = nm_pool_init(&g->pool, g->project, g->options->project_dir, (uint64_t)nm_clock_wall_ms(), diag);
     if (err != NM_OK)
         return err;
     g->named = calloc(g->pool.n, sizeof *g->named);
@@ -109,7 +109,7 @@ static void wait_for_work(const struct nm_generator *g, int worker_ms)
     int64_t now = nm_clock_mono_ms();
     int wait = sooner(worker_ms, nm_llm_wait_ms(g->llm));
     wait = sooner(wait, nm_pool_wait_ms(&g->pool, now));
-    if (g->drops || g->hand_in || g->leaving || g->failed.n > 0)
+    if (g->drops || g->hand_in || g->leaving || g->failed.n > 0 || nm_generator_waiting(g) > 0)
         wait = sooner(wait, TICK_MS);
     (void)poll(fds, sizeof fds / sizeof *fds, wait); /* a signal ends it: the loop looks at what was asked */
 }

@@ -9,13 +9,14 @@
 #include "common/err.h"
 
 struct nm_generator_options {
-    const char *broker;    /* "tcp://127.0.0.1:7711" */
-    const char *state_dir; /* the worker's id and its spool */
-    size_t concurrency;    /* calls in flight at most; 0: what the project's endpoints allow together */
-    bool exit_when_done;   /* leave when the broker says that the goal is reached */
-    int64_t give_up_ms;    /* without one good answer for so long: leave with NM_ENET; 0: never */
-    int64_t drain_ms;      /* after the first signal, wait so long for calls in flight */
-    int64_t join_ms;       /* wait so long for the broker at the start */
+    const char *broker;      /* "tcp://127.0.0.1:7711" */
+    const char *state_dir;   /* the worker's id and its spool */
+    const char *project_dir; /* relative api_key_file and ca_file are looked for here; NULL: the working directory */
+    size_t concurrency;      /* calls in flight at most; 0: what the project's endpoints allow together */
+    bool exit_when_done;     /* leave when the broker says that the goal is reached */
+    int64_t give_up_ms;      /* without one good answer for so long: leave with NM_ENET; 0: never */
+    int64_t drain_ms;        /* after the first signal, wait so long for calls in flight */
+    int64_t join_ms;         /* wait so long for the broker at the start */
 };
 
 /* nm_generator_run - work until the broker is done, an endpoint is beyond hope, or a signal.

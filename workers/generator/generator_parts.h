@@ -29,6 +29,7 @@ struct nm_generator {
     struct nm_job_queue failed;   /* FAILED: not yet sent */
     struct nm_buf body;           /* scratch: request bodies, frames */
     size_t most;                  /* calls in flight at most */
+    int64_t lease_ms;             /* how long the broker waits for a silent worker */
     bool hand_in;                 /* something SENT has not gone out, or has to go out again */
     bool drops;                   /* acknowledged entries wait to leave the spool */
     bool leaving, done;

@@ -48,8 +48,8 @@ static enum nm_err hand_in_one(struct nm_generator *g, struct nm_job *job)
         err = nm_msg_encode(&msg, &g->body);
     if (err == NM_OK) {
         err = nm_generator_send_response(g, job, (struct nm_str){g->body.data, g->body.len});
-    } else if (err == NM_EFORMAT || err == NM_ENOENT) {
-        /* garbage that was spooled when the process was killed: the task goes back by the next hello */
+    } else if (err == NM_EFORMAT || err == NM_ESTATE || err == NM_ENOENT) {
+        /* an error with status 200, spooled when the process was killed: the task goes back by the next hello */
         nm_warn("task %llu.%llu: the spooled answer is of no use: %s", (unsigned long long)job->number,
                 (unsigned long long)job->attempt, why.text);
         (void)nm_spool_drop(g->spool, (struct nm_spool_key){job->number, job->attempt});
@@ -170,8 +170,8 @@ enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_ms
 
 enum nm_err nm_generator_welcome(void *ctx, const struct nm_msg_welcome *welcome)
 {
-    (void)welcome;
     struct nm_generator *g = ctx;
+    g->lease_ms = (int64_t)welcome->lease_ms;
     for (struct nm_job *job = g->jobs.all; job != NULL; job = job->next)
         if (job->state == NM_JOB_SENT)
             job->sent_ms = 0;
@@ -197,6 +197,7 @@ static enum nm_err take_task(struct nm_generator *g, const struct nm_msg_task *t
         nm_job_destroy(&job);
         return err;
     }
+    job->queued_ms = nm_clock_mono_ms();
     nm_job_add(&g->jobs, job);
     nm_job_push(nm_generator_queue(g, job), job);
     return NM_OK;

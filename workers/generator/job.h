@@ -28,11 +28,13 @@ struct nm_job {
     struct nm_msg_response response;
     /* ANSWERED, out of the judge's hands */
     enum nm_err judged;  /* NM_OK: there is a verdict */
-    const char *why;     /* there is none; NULL: no memory to say it */
+    bool unreadable;     /* it is that the answer holds no text to judge */
+    const char *why;     /* there is none, or it is unreadable; NULL: no memory to say it */
     struct nm_str frame; /* the verdict, as it is sent */
     bool accepted;
     struct nm_msg_failure failure; /* FAILED */
     struct nm_endpoint *endpoint;  /* CALLING and later */
+    int64_t queued_ms;             /* QUEUED: since then */
     int64_t sent_ms;               /* SENT: when last handed in; 0: not yet */
     struct nm_job *chain;          /* bucket */
     struct nm_job *next, *prev;    /* the table's list of all */

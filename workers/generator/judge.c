@@ -55,6 +55,10 @@ static enum nm_err verdict_of(struct nm_judge *judge, struct nm_job *job, struct
     nm_debug("task %llu.%llu: %s %s: %s", (unsigned long long)job->number, (unsigned long long)job->attempt,
              response->accepted ? "accepted" : response->rule.ptr, response->detail.ptr, response->text.ptr);
     job->accepted = response->accepted;
+    job->unreadable =
+        job->response.rule.len == 0 && response->rule.len > 0 && strcmp(response->rule.ptr, NM_RULE_UNREADABLE) == 0;
+    if (job->unreadable)
+        (void)nm_fail(why, NM_EFORMAT, "%s", response->detail.ptr);
     job->frame =
         (struct nm_str){nm_arena_strndup(&job->arena, judge->frame.data, judge->frame.len), judge->frame.len};
     return job->frame.ptr != NULL ? NM_OK : NM_ENOMEM;
@@ -66,7 +70,7 @@ static void pronounce(struct nm_judge *judge, struct nm_job *job)
     job->judged = verdict_of(judge, job, &why);
     if (job->judged != NM_OK && why.text[0] == '\0')
         (void)nm_fail(&why, job->judged, "%s", nm_err_name(job->judged));
-    job->why = job->judged == NM_OK ? "" : nm_arena_strndup(&job->arena, why.text, strlen(why.text));
+    job->why = why.text[0] == '\0' ? "" : nm_arena_strndup(&job->arena, why.text, strlen(why.text));
 }
 
 static void *work(void *ctx)

@@ -20,7 +20,11 @@ struct slot {
     struct nm_buf request, answer;
     char error[CURL_ERROR_SIZE];
     void *call;
+    const struct nm_llm_target *target;
     int64_t started_us;
+    int64_t sent_ms, heard_ms; /* monotonic: the request went out; the last byte came; 0: not yet */
+    struct nm_limits limits;
+    size_t head_bytes;
     bool too_large;
     unsigned sent; /* times */
     struct slot *next_free;
@@ -30,15 +34,17 @@ struct slot {
 struct nm_llm {
     struct nm_llm_options options;
     CURLM *multi;
+    const char *ca_file, *ca_path; /* the system's */
     int epoll;
     struct slot *slots; /* (max_in_flight) */
     size_t used;        /* slots that were ever taken */
     struct slot *free_slots, *flying;
     size_t in_flight;
-    int64_t due_ms; /* monotonic time of curl's next time-out; -1: none */
+    int64_t due_ms;  /* monotonic time of curl's next time-out; -1: none */
+    int64_t look_ms; /* the same, of the first call that may have stalled by then */
 };
 
-enum { EVENTS = 256, KEEP_BYTES = 64 * 1024 };
+enum { EVENTS = 256, KEEP_BYTES = 64 * 1024, HEAD_MAX = 256 * 1024 };
 
 /* ---- curl's callbacks ------------------------------------------------------------------------ */
 
@@ -69,6 +75,25 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
+/* ---- time-outs that curl does not have ------------------------------------------------------- */
+
+/* When a call has waited too long for its first byte, or for another one; -1: never. */
+static int64_t deadline_of(const struct slot *slot)
+{
+    const struct nm_llm_target *target = slot->target;
+    if (slot->heard_ms > 0)
+        return target->stall_timeout_ms > 0 ? slot->heard_ms + target->stall_timeout_ms : -1;
+    return slot->sent_ms > 0 && target->first_byte_timeout_ms > 0 ? slot->sent_ms + target->first_byte_timeout_ms
+                                                                  : -1;
+}
+
+/* Deadlines only move away, so all calls are looked at no more often than one of them could be over. */
+static void look_by(struct nm_llm *llm, int64_t deadline_ms)
+{
+    if (deadline_ms >= 0 && (llm->look_ms < 0 || deadline_ms < llm->look_ms))
+        llm->look_ms = deadline_ms;
+}
+
 /* On a kept-alive connection that is cut before an answer, libcurl would send the same request once more in secret.
  * It may have been served, and billed; so that is stopped.  The failure is told (as cut), and the broker, which
  * counts every call, decides. */
@@ -79,12 +104,36 @@ static int on_send(void *ctx, char *to, char *from, int to_port, int from_port)
     (void)to_port;
     (void)from_port;
     struct slot *slot = ctx;
+    slot->sent_ms = nm_clock_mono_ms();
+    look_by(slot->llm, deadline_of(slot));
     return slot->sent++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+static void heard(struct slot *slot)
+{
+    bool first = slot->heard_ms == 0;
+    slot->heard_ms = nm_clock_mono_ms();
+    if (first)
+        look_by(slot->llm, deadline_of(slot));
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *ctx)
+{
+    struct slot *slot = ctx;
+    heard(slot);
+    slot->head_bytes += size * n;
+    if (slot->head_bytes > HEAD_MAX)
+        return 0;
+    if (size * n > 5 && memcmp(data, "HTTP/", 5) == 0) /* of another answer: what came before was an interim one */
+        nm_limits_clear(&slot->limits);
+    nm_limits_read(&slot->limits, data, size * n, nm_clock_wall_ms());
+    return size * n;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
     struct slot *slot = ctx;
+    heard(slot);
     enum nm_err err = nm_buf_add(&slot->answer, data, size * n);
     slot->too_large = err == NM_ELIMIT;
     return err == NM_OK ? size * n : 0;
@@ -99,12 +148,18 @@ static bool set_up(struct slot *slot)
     rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot);
     rc |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
     rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, slot);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
     rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error);
     rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS); /* where ALPN offers it */
     rc |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     rc |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_USERAGENT, "nermill/" NM_VERSION);
     /* 1,000 calls in flight are to fit 100 MB: curl's own defaults are 16 KiB and 64 KiB a transfer */
@@ -131,6 +186,8 @@ static struct slot *take_slot(struct nm_llm *llm)
         curl_easy_cleanup(slot->easy);
         return NULL;
     }
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_CAINFO, &llm->ca_file);
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_CAPATH, &llm->ca_path);
     nm_buf_init(&slot->request, 64U << 20);
     nm_buf_init(&slot->answer, llm->options.max_body);
     llm->used++;
@@ -194,7 +251,10 @@ enum nm_err nm_llm_start(struct nm_llm *llm, const struct nm_llm_target *target,
     CURLcode rc = CURLE_OK;
     rc |= curl_easy_setopt(slot->easy, CURLOPT_URL, body != NULL ? target->url : target->models);
     rc |= curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, target->headers);
-    rc |= curl_easy_setopt(slot->easy, CURLOPT_PROXY, target->loopback ? "" : NULL);
+    rc |= curl_easy_setopt(slot->easy, CURLOPT_PROXY, target->proxy);
+    rc |= curl_easy_setopt(slot->easy, CURLOPT_NOPROXY, target->proxy != NULL ? "" : NULL);
+    rc |= curl_easy_setopt(slot->easy, CURLOPT_CAINFO, target->ca_file != NULL ? target->ca_file : llm->ca_file);
+    rc |= curl_easy_setopt(slot->easy, CURLOPT_CAPATH, target->ca_file != NULL ? NULL : llm->ca_path);
     rc |= curl_easy_setopt(slot->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
     rc |= curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
     if (body != NULL) {
@@ -205,8 +265,12 @@ enum nm_err nm_llm_start(struct nm_llm *llm, const struct nm_llm_target *target,
         rc |= curl_easy_setopt(slot->easy, CURLOPT_HTTPGET, 1L);
     }
     slot->error[0] = '\0';
+    slot->target = target;
     slot->too_large = false;
     slot->sent = 0;
+    slot->sent_ms = slot->heard_ms = 0;
+    slot->head_bytes = 0;
+    nm_limits_clear(&slot->limits);
     slot->call = call;
     slot->started_us = nm_clock_mono_us();
     if (err != NM_OK || rc != CURLE_OK || curl_multi_add_handle(llm->multi, slot->easy) != CURLM_OK) {
@@ -226,12 +290,15 @@ static enum nm_llm_fault fault_of(const struct slot *slot, CURLcode rc)
         return NM_LLM_TIMEOUT;
     case CURLE_WRITE_ERROR:
         return slot->too_large ? NM_LLM_TOO_LARGE : NM_LLM_CUT;
+    case CURLE_BAD_CONTENT_ENCODING:
+        return NM_LLM_UNPACKABLE;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return NM_LLM_UNTRUSTED;
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_PROXY:
         return slot->sent > 0 ? NM_LLM_CUT : NM_LLM_CONNECT; /* it was sent before that */
     default:
@@ -239,32 +306,17 @@ static enum nm_llm_fault fault_of(const struct slot *slot, CURLcode rc)
     }
 }
 
-static int64_t retry_after_ms(CURL *easy)
-{
-    struct curl_header *header;
-    if (curl_easy_header(easy, "retry-after-ms", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
-        char *end;
-        double ms = strtod(header->value, &end);
-        if (end != header->value && ms >= 0 && ms < 1e12)
-            return (int64_t)ms;
-    }
-    curl_off_t seconds = 0;
-    if (curl_easy_header(easy, "retry-after", 0, CURLH_HEADER, -1, &header) != CURLHE_OK ||
-        curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK)
-        return -1;
-    return seconds > 0 && seconds < 366 * 86400 ? (int64_t)seconds * 1000 : 0;
-}
-
 /* The slot is free again before the callback runs only after it returns: the outcome points into it. */
 static void finish(struct slot *slot, enum nm_llm_fault fault, const char *text)
 {
     struct nm_llm *llm = slot->llm;
+    nm_llm_target_mask(slot->target, slot->answer.data, slot->answer.len);
     struct nm_llm_outcome outcome = {.fault = fault,
                                      .text = text,
                                      .body = nm_buf_str(&slot->answer),
                                      .body_len = slot->answer.len,
                                      .latency_us = nm_clock_mono_us() - slot->started_us,
-                                     .retry_after_ms = retry_after_ms(slot->easy)};
+                                     .limits = slot->limits};
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &outcome.status);
     curl_multi_remove_handle(llm->multi, slot->easy);
     unlink_flying(slot);
@@ -283,7 +335,28 @@ static void reap(struct nm_llm *llm)
             continue;
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &slot);
         const char *text = slot->error[0] != '\0' ? slot->error : curl_easy_strerror(rc);
+        nm_llm_target_mask(slot->target, slot->error, strlen(slot->error));
         finish(slot, fault_of(slot, rc), rc == CURLE_OK ? "" : text);
+    }
+}
+
+/* Every call whose deadline is over ends; when to look again is known from the others. */
+static void look(struct nm_llm *llm, int64_t now)
+{
+    char text[96];
+    struct slot *next;
+    llm->look_ms = -1;
+    for (struct slot *slot = llm->flying; slot != NULL; slot = next) {
+        next = slot->next;
+        int64_t deadline = deadline_of(slot);
+        if (deadline < 0 || now < deadline) {
+            look_by(llm, deadline);
+            continue;
+        }
+        (void)snprintf(text, sizeof text,
+                       slot->heard_ms > 0 ? "no further byte for %.1f s" : "no first byte in %.1f s",
+                       (double)(now - (slot->heard_ms > 0 ? slot->heard_ms : slot->sent_ms)) / 1000);
+        finish(slot, NM_LLM_TIMEOUT, text);
     }
 }
 
@@ -303,14 +376,17 @@ enum nm_err nm_llm_step(struct nm_llm *llm)
         curl_multi_socket_action(llm->multi, events[i].data.fd, what, &running);
     }
     reap(llm);
+    if (llm->look_ms >= 0 && nm_clock_mono_ms() >= llm->look_ms)
+        look(llm, nm_clock_mono_ms());
     return n < 0 && errno != EINTR ? nm_err_from_errno(errno) : NM_OK;
 }
 
 int nm_llm_wait_ms(const struct nm_llm *llm)
 {
-    if (llm->due_ms < 0)
+    int64_t due = llm->due_ms < 0 || (llm->look_ms >= 0 && llm->look_ms < llm->due_ms) ? llm->look_ms : llm->due_ms;
+    if (due < 0)
         return -1;
-    int64_t left = llm->due_ms - nm_clock_mono_ms();
+    int64_t left = due - nm_clock_mono_ms();
     return left <= 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
@@ -343,7 +419,7 @@ enum nm_err nm_llm_new(const struct nm_llm_options *options, struct nm_llm **llm
         return nm_fail(diag, NM_ENOMEM, "out of memory for the HTTP engine");
     }
     made->options = *options;
-    made->due_ms = -1;
+    made->due_ms = made->look_ms = -1;
     made->epoll = epoll_create1(EPOLL_CLOEXEC);
     made->slots = calloc(options->max_in_flight, sizeof *made->slots);
     made->multi = curl_multi_init();
@@ -357,6 +433,7 @@ enum nm_err nm_llm_new(const struct nm_llm_options *options, struct nm_llm **llm
     curl_multi_setopt(made->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(made->multi, CURLMOPT_TIMERDATA, made);
     curl_multi_setopt(made->multi, CURLMOPT_MAXCONNECTS, (long)options->max_in_flight);
+    curl_multi_setopt(made->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)options->max_in_flight);
     *llm = made;
     return NM_OK;
 }

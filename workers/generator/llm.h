@@ -13,16 +13,19 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "workers/generator/limits.h"
 
 struct nm_llm;
 struct nm_llm_target;
 
 enum nm_llm_fault {
     NM_LLM_ANSWERED = 0, /* a whole HTTP answer came, whatever its status */
-    NM_LLM_CONNECT,      /* refused, unresolvable, unreachable, TLS not verified */
-    NM_LLM_TIMEOUT,      /* connect or total time over */
-    NM_LLM_CUT,          /* the connection broke in mid-answer */
-    NM_LLM_TOO_LARGE,    /* the answer is over the cap */
+    NM_LLM_CONNECT,      /* refused, unresolvable, unreachable */
+    NM_LLM_UNTRUSTED,    /* its certificate is none that we trust */
+    NM_LLM_TIMEOUT,      /* to connect, to the first byte, without another byte, or in total */
+    NM_LLM_CUT,          /* the connection broke in mid-answer, or what came is no HTTP */
+    NM_LLM_TOO_LARGE,    /* the answer is over the cap, as it is or unpacked */
+    NM_LLM_UNPACKABLE,   /* the answer's Content-Encoding is damaged, or one that we don't know */
     NM_LLM_CANCELED      /* nm_llm_cancel */
 };
 
@@ -34,7 +37,7 @@ struct nm_llm_outcome {
     const char *body; /* NUL-terminated behind body_len; what came before a fault too */
     size_t body_len;
     int64_t latency_us;
-    int64_t retry_after_ms; /* from retry-after-ms or Retry-After (seconds or date); -1: none */
+    struct nm_limits limits; /* what the headers say */
 };
 
 typedef void (*nm_llm_done_fn)(void *ctx, void *call, const struct nm_llm_outcome *outcome);
@@ -52,20 +55,33 @@ enum nm_err nm_llm_new(const struct nm_llm_options *options, struct nm_llm **llm
 /* nm_llm_destroy - whatever is in flight is dropped without its callback. */
 void nm_llm_destroy(struct nm_llm **llm);
 
+/* Everything as it is to be used, copied.  NULL or 0: none, where nothing else is said. */
 struct nm_llm_target_options {
-    const char *name;        /* for messages */
-    const char *url;         /* base, up to and without /chat/completions (with it is fine too) */
-    const char *api_key_env; /* environment variable with the key; NULL or "": none is sent */
-    int64_t connect_timeout_ms, timeout_ms;
+    const char *name;           /* for messages */
+    const char *url;            /* base, up to and without /chat/completions (with it is fine too) */
+    const char *key;            /* the API key */
+    const char *key_header;     /* "Authorization" sends "Bearer KEY"; NULL: as the url wants it */
+    const char *const *headers; /* (n_headers) further ones, whole lines */
+    size_t n_headers;
+    const char *const *secrets; /* (n_secrets) beside the key: masked in whatever comes back */
+    size_t n_secrets;
+    const char *proxy;   /* a url, or "none"; NULL: as the environment says, and none for loopback */
+    const char *ca_file; /* NULL: the system's authorities */
+    int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms, timeout_ms;
 };
 
-/* nm_llm_target_new - NM_EINVAL: not an http(s) URL, or the variable is not set; diag names endpoint and variable. */
+/* nm_llm_target_new - NM_EINVAL: not an http(s) URL, or a key with white space; diag names the endpoint.  NM_ENOMEM.
+ */
 enum nm_err nm_llm_target_new(const struct nm_llm_target_options *options, struct nm_llm_target **target,
                               struct nm_diag *diag);
 void nm_llm_target_destroy(struct nm_llm_target **target);
 
 /* nm_llm_target_shown - "name (http://host:port/v1)": without user, password and query; the target's. */
 const char *nm_llm_target_shown(const struct nm_llm_target *target);
+
+/* nm_llm_target_mask - put '*' over every secret of the target in what a server said.  Answers, and curl's words, are
+ * masked before the callback; what is decoded out of them is to be masked again. */
+void nm_llm_target_mask(const struct nm_llm_target *target, char *text, size_t len);
 
 /* nm_llm_start - POST body[0..len) (copied) to the chat; with body NULL, GET the list of models, which costs nothing.
  *  The callback comes from a later step, with this call pointer.

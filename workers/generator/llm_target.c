@@ -1,11 +1,13 @@
-/* llm_target.c - from a project's endpoint to the URL and headers of its calls. */
+/* llm_target.c - from the options of a target to the URL and headers of its calls. */
 #include "workers/generator/llm_target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/buf.h"
+#include "workers/generator/secret.h"
 
 /* base[?query] -> base/PATH[?query]; a base that names the chat already loses it first. */
 static char *whole_url(const char *url, const char *path)
@@ -21,15 +23,17 @@ static char *whole_url(const char *url, const char *path)
 }
 
 /* name (scheme://host:port/path): what a log may hold */
-static enum nm_err shown(const char *name, const char *url, struct nm_buf *out)
+static char *shown(const char *name, const char *url)
 {
     const char *host = strstr(url, "://") + 3;
-    size_t authority = strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', authority);
+    const char *at = memrchr(host, '@', strcspn(host, "/?#"));
     const char *from = at != NULL ? at + 1 : host;
-    if (name[0] == '\0')
-        return nm_buf_addf(out, "%.*s%.*s", (int)(host - url), url, (int)strcspn(from, "?#"), from);
-    return nm_buf_addf(out, "%s (%.*s%.*s)", name, (int)(host - url), url, (int)strcspn(from, "?#"), from);
+    bool named = name[0] != '\0';
+    char *out = NULL;
+    return asprintf(&out, "%s%s%.*s%.*s%s", name, named ? " (" : "", (int)(host - url), url, (int)strcspn(from, "?#"),
+                    from, named ? ")" : "") < 0
+               ? NULL
+               : out;
 }
 
 static bool is_loopback(const char *url)
@@ -38,60 +42,60 @@ static bool is_loopback(const char *url)
     return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 || strncmp(host, "[::1]", 5) == 0;
 }
 
-/* A key in a header must not be able to add another header. */
-static bool plain_key(const char *key)
+static bool add(struct curl_slist **list, const char *line)
 {
-    for (; *key != '\0'; key++)
-        if ((unsigned char)*key <= 0x20 || *key == 0x7f)
-            return false;
-    return true;
+    struct curl_slist *grown = curl_slist_append(*list, line);
+    if (grown != NULL)
+        *list = grown;
+    return grown != NULL;
 }
 
-static enum nm_err add_key(struct nm_llm_target *target, const struct nm_llm_target_options *o, struct nm_diag *diag)
+/* ---- the key --------------------------------------------------------------------------------- */
+
+/* Azure's urls name a deployment, and its keys have a header of their own. */
+static const char *key_header(const struct nm_llm_target_options *o)
 {
-    if (o->api_key_env == NULL || o->api_key_env[0] == '\0')
-        return NM_OK;
-    const char *key = getenv(o->api_key_env);
-    if (key == NULL || key[0] == '\0')
-        return nm_fail(
-            diag, NM_EINVAL,
-            "endpoint %s: the environment variable %s, which is to hold its API key, is not set: export it "
-            "and start again",
-            target->shown, o->api_key_env);
-    if (!plain_key(key))
-        return nm_fail(diag, NM_EINVAL, "endpoint %s: the key in %s holds white space or control characters",
-                       target->shown, o->api_key_env);
+    if (o->key_header != NULL)
+        return o->key_header;
+    return strstr(o->url, "/deployments/") != NULL ? "api-key" : "Authorization";
+}
+
+static bool add_key(struct nm_llm_target *target, const struct nm_llm_target_options *o)
+{
+    if (o->key == NULL || o->key[0] == '\0')
+        return true;
+    const char *header = key_header(o);
+    bool bearer = strcasecmp(header, "Authorization") == 0;
     char *line = NULL;
-    if (asprintf(&line, "Authorization: Bearer %s", key) < 0)
-        return nm_fail(diag, NM_ENOMEM, "endpoint %s: out of memory", target->shown);
-    struct curl_slist *grown = curl_slist_append(target->headers, line);
+    if (asprintf(&line, "%s: %s%s", header, bearer ? "Bearer " : "", o->key) < 0)
+        return false;
+    bool added = add(&target->headers, line) && add(&target->secrets, o->key);
     explicit_bzero(line, strlen(line));
     free(line);
-    if (grown == NULL)
-        return nm_fail(diag, NM_ENOMEM, "endpoint %s: out of memory", target->shown);
-    target->headers = grown;
-    return NM_OK;
+    return added;
 }
 
-static enum nm_err fill(struct nm_llm_target *target, const struct nm_llm_target_options *o, struct nm_diag *diag)
+/* ---- a target -------------------------------------------------------------------------------- */
+
+static bool fill(struct nm_llm_target *target, const struct nm_llm_target_options *o)
 {
     static const char *const lines[] = {"Content-Type: application/json", "Accept: application/json", "Expect:"};
-    struct nm_buf buf;
-    nm_buf_init(&buf, 16384);
     target->url = whole_url(o->url, "/chat/completions");
     target->models = whole_url(o->url, "/models");
-    enum nm_err err = shown(o->name, o->url, &buf);
-    target->shown = err == NM_OK ? strdup(nm_buf_str(&buf)) : NULL;
-    nm_buf_clean_up(&buf);
-    bool complete = target->url != NULL && target->models != NULL && target->shown != NULL;
-    for (size_t i = 0; i < sizeof lines / sizeof *lines && complete; i++) {
-        struct curl_slist *grown = curl_slist_append(target->headers, lines[i]);
-        complete = grown != NULL;
-        target->headers = complete ? grown : target->headers;
-    }
-    if (!complete)
-        return nm_fail(diag, err == NM_ELIMIT ? NM_EINVAL : NM_ENOMEM, "endpoint %s: the url is too long", o->name);
-    return add_key(target, o, diag);
+    target->shown = shown(o->name, o->url);
+    bool done = target->url != NULL && target->models != NULL && target->shown != NULL;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        done = done && add(&target->headers, lines[i]);
+    for (size_t i = 0; i < o->n_headers; i++)
+        done = done && add(&target->headers, o->headers[i]);
+    for (size_t i = 0; i < o->n_secrets; i++)
+        done = done && add(&target->secrets, o->secrets[i]);
+    if (o->ca_file != NULL)
+        done = done && (target->ca_file = strdup(o->ca_file)) != NULL;
+    bool none = o->proxy != NULL ? strcmp(o->proxy, "none") == 0 : is_loopback(o->url);
+    if (none || o->proxy != NULL)
+        done = done && (target->proxy = strdup(none ? "" : o->proxy)) != NULL;
+    return done && add_key(target, o);
 }
 
 enum nm_err nm_llm_target_new(const struct nm_llm_target_options *options, struct nm_llm_target **target,
@@ -99,21 +103,33 @@ enum nm_err nm_llm_target_new(const struct nm_llm_target_options *options, struc
 {
     *target = NULL;
     const char *url = options->url;
+    const char *name = options->name[0] != '\0' ? options->name : "without a name";
     size_t scheme = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : 0;
     if (scheme == 0 || url[scheme] == '\0' || strchr("/?#", url[scheme]) != NULL || strpbrk(url, " \t\r\n") != NULL)
         return nm_fail(diag, NM_EINVAL, "endpoint %s: its url is not like http://127.0.0.1:8080/v1: correct it",
-                       options->name[0] != '\0' ? options->name : "without a name");
+                       name);
+    if (options->key != NULL && !nm_secret_is_plain(options->key))
+        return nm_fail(diag, NM_EINVAL, "endpoint %s: its API key holds white space or control characters", name);
     struct nm_llm_target *made = calloc(1, sizeof *made);
     if (made == NULL)
-        return nm_fail(diag, NM_ENOMEM, "endpoint %s: out of memory", options->name);
-    made->loopback = is_loopback(url);
+        return nm_fail(diag, NM_ENOMEM, "endpoint %s: out of memory", name);
     made->connect_timeout_ms = options->connect_timeout_ms;
+    made->first_byte_timeout_ms = options->first_byte_timeout_ms;
+    made->stall_timeout_ms = options->stall_timeout_ms;
     made->timeout_ms = options->timeout_ms;
-    enum nm_err err = fill(made, options, diag);
-    if (err != NM_OK)
+    if (!fill(made, options)) {
         nm_llm_target_destroy(&made);
+        return nm_fail(diag, NM_ENOMEM, "endpoint %s: out of memory", name);
+    }
     *target = made;
-    return err;
+    return NM_OK;
+}
+
+static void wipe(struct curl_slist *list)
+{
+    for (struct curl_slist *item = list; item != NULL; item = item->next)
+        explicit_bzero(item->data, strlen(item->data));
+    curl_slist_free_all(list);
 }
 
 void nm_llm_target_destroy(struct nm_llm_target **target)
@@ -121,10 +137,13 @@ void nm_llm_target_destroy(struct nm_llm_target **target)
     struct nm_llm_target *old = *target;
     if (old == NULL)
         return;
-    curl_slist_free_all(old->headers);
+    wipe(old->headers);
+    wipe(old->secrets);
     free(old->url);
     free(old->models);
     free(old->shown);
+    free(old->proxy);
+    free(old->ca_file);
     free(old);
     *target = NULL;
 }
@@ -132,4 +151,10 @@ void nm_llm_target_destroy(struct nm_llm_target **target)
 const char *nm_llm_target_shown(const struct nm_llm_target *target)
 {
     return target->shown;
+}
+
+void nm_llm_target_mask(const struct nm_llm_target *target, char *text, size_t len)
+{
+    for (const struct curl_slist *item = target->secrets; item != NULL; item = item->next)
+        nm_secret_mask(text, len, item->data);
 }

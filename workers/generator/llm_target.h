@@ -10,9 +10,11 @@ struct nm_llm_target {
     char *url;    /* the whole one, with user and query where given */
     char *models; /* the same server's list of models */
     char *shown;  /* for people */
+    char *proxy;  /* "": none; NULL: as the environment says */
+    char *ca_file;
     struct curl_slist *headers;
-    bool loopback; /* never through a proxy */
-    int64_t connect_timeout_ms, timeout_ms;
+    struct curl_slist *secrets; /* never in what comes back */
+    int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms, timeout_ms;
 };
 
 #endif

@@ -6,8 +6,11 @@
 
 #include "common/log.h"
 #include "schemas/messages.h"
+#include "workers/generator/endpoint.h"
 
-enum { CONNECT_MS = 10000, FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30000, LOADING_MS = 1000, QUOTA_MS = 60000 };
+/* So many refusals in a row are the endpoint's trouble: 422 says that it does not know a field of ours, which is in
+ * every request; 400 and 413 may be earned by one prompt after the other. */
+enum { REFUSALS_422 = 3, REFUSALS = 20, OVERFLOWS_FIRST = 8 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -17,35 +20,21 @@ static bool wants_canary(const struct nm_project *project, const struct nm_proje
 }
 
 static enum nm_err init_endpoint(struct nm_endpoint *endpoint, const struct nm_project *project,
-                                 const struct nm_project_endpoint *config, struct nm_diag *diag)
+                                 const struct nm_project_endpoint *config, const char *dir, struct nm_diag *diag)
 {
-    char key[320];
-    struct nm_buf url;
-    nm_buf_init(&url, 8192);
     *endpoint = (struct nm_endpoint){.config = config,
                                      .canary = wants_canary(project, config) ? NM_CANARY_DUE : NM_CANARY_DONE,
                                      .trying = NM_CONSTRAINT_GRAMMAR,
                                      .honours = config->constraint != NM_CONSTRAINT_AUTO ? config->constraint
                                                                                          : NM_CONSTRAINT_NONE};
-    (void)snprintf(key, sizeof key, "endpoint %s: url", config->name);
     if (strlen(config->name) > NM_NAME_MAX)
         return nm_fail(diag, NM_EINVAL, "an endpoint has a name of more than %d bytes: give it a short name",
                        NM_NAME_MAX);
-    enum nm_err err = nm_project_expand(key, config->url, &url, diag);
-    if (err == NM_OK) {
-        /* shown: the name once, even where it is the url */
-        struct nm_llm_target_options options = {.name = strcmp(config->name, config->url) == 0 ? "" : config->name,
-                                                .url = nm_buf_str(&url),
-                                                .api_key_env = config->api_key_env,
-                                                .connect_timeout_ms = CONNECT_MS,
-                                                .timeout_ms = (int64_t)config->timeout_s * 1000};
-        err = nm_llm_target_new(&options, &endpoint->target, diag);
-    }
-    nm_buf_clean_up(&url);
-    return err;
+    return nm_endpoint_target(config, dir, &endpoint->target, diag);
 }
 
-enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, uint64_t seed, struct nm_diag *diag)
+enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, const char *dir, uint64_t seed,
+                         struct nm_diag *diag)
 {
     *pool = (struct nm_pool){0};
     nm_rng_init(&pool->rng, seed);
@@ -56,7 +45,7 @@ enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project,
         return nm_fail(diag, NM_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < project->n_endpoints; i++) {
         pool->n++;
-        enum nm_err err = init_endpoint(&pool->endpoints[i], project, &project->endpoints[i], diag);
+        enum nm_err err = init_endpoint(&pool->endpoints[i], project, &project->endpoints[i], dir, diag);
         if (err != NM_OK) {
             nm_pool_clean_up(pool);
             return err;
@@ -77,35 +66,47 @@ void nm_pool_clean_up(struct nm_pool *pool)
 
 bool nm_pool_has_room(const struct nm_endpoint *e, int64_t now_ms)
 {
-    if (e->stopped || now_ms < e->paused_until)
-        return false;
-    bool careful = e->failures > 0 || e->canary != NM_CANARY_DONE; /* one call at a time finds out */
-    return e->in_flight < (careful ? 1 : e->config->concurrency);
+    size_t most = e->canary != NM_CANARY_DONE ? 1 : e->config->concurrency; /* one call at a time finds out */
+    return e->in_flight < nm_breaker_room(&e->breaker, most, now_ms);
 }
 
 struct nm_endpoint *nm_pool_pick(struct nm_pool *pool, int64_t now_ms)
 {
+    struct nm_endpoint *best = NULL;
+    int64_t total = 0;
     for (size_t i = 0; i < pool->n; i++) {
-        struct nm_endpoint *e = &pool->endpoints[(pool->turn + i) % pool->n];
-        if (nm_pool_has_room(e, now_ms)) {
-            pool->turn = (pool->turn + i + 1) % pool->n;
-            return e;
-        }
+        struct nm_endpoint *e = &pool->endpoints[i];
+        if (!nm_pool_has_room(e, now_ms))
+            continue;
+        e->turn += e->config->weight;
+        total += e->config->weight;
+        if (best == NULL || e->turn > best->turn)
+            best = e;
     }
-    return NULL;
+    if (best != NULL)
+        best->turn -= total;
+    return best;
+}
+
+bool nm_pool_other(const struct nm_pool *pool, const struct nm_endpoint *endpoint, int64_t now_ms)
+{
+    for (size_t i = 0; i < pool->n; i++) {
+        const struct nm_endpoint *e = &pool->endpoints[i];
+        if (e != endpoint && e->breaker.state == NM_BREAKER_CLOSED && nm_pool_has_room(e, now_ms))
+            return true;
+    }
+    return false;
 }
 
 int64_t nm_pool_wait_ms(const struct nm_pool *pool, int64_t now_ms)
 {
-    int64_t wait = -1;
+    int64_t least = -1;
     for (size_t i = 0; i < pool->n; i++) {
-        const struct nm_endpoint *e = &pool->endpoints[i];
-        if (e->stopped || e->paused_until <= now_ms)
-            continue;
-        if (wait < 0 || e->paused_until - now_ms < wait)
-            wait = e->paused_until - now_ms;
+        int64_t wait = nm_breaker_wait_ms(&pool->endpoints[i].breaker, now_ms);
+        if (wait > 0 && (least < 0 || wait < least))
+            least = wait;
     }
-    return wait;
+    return least;
 }
 
 size_t nm_pool_capacity(const struct nm_pool *pool)
@@ -119,9 +120,9 @@ size_t nm_pool_capacity(const struct nm_pool *pool)
 const char *nm_pool_dead(const struct nm_pool *pool, int64_t give_up_ms, int64_t now_ms)
 {
     for (size_t i = 0; i < pool->n; i++) {
-        const struct nm_endpoint *e = &pool->endpoints[i];
-        bool given_up = give_up_ms > 0 && e->failures > 0 && now_ms - e->failing_since >= give_up_ms;
-        if (!e->stopped && !given_up)
+        const struct nm_breaker *b = &pool->endpoints[i].breaker;
+        bool given_up = give_up_ms > 0 && b->failures > 0 && now_ms - b->failing_since_ms >= give_up_ms;
+        if (b->state != NM_BREAKER_STOPPED && !given_up)
             return NULL;
     }
     return pool->endpoints[0].why;
@@ -129,55 +130,61 @@ const char *nm_pool_dead(const struct nm_pool *pool, int64_t give_up_ms, int64_t
 
 /* ---- what came of a call --------------------------------------------------------------------- */
 
-void nm_pool_success(struct nm_pool *pool, struct nm_endpoint *e)
+bool nm_pool_judge(const struct nm_endpoint *e, const struct nm_llm_outcome *outcome, struct nm_chat_fault *fault)
+{
+    bool answered = nm_chat_judge(outcome, nm_llm_target_shown(e->target), e->config, fault);
+    nm_llm_target_mask(e->target, fault->detail, strlen(fault->detail));
+    return answered;
+}
+
+bool nm_pool_absorbs(struct nm_endpoint *e, const struct nm_chat_fault *fault)
+{
+    if (fault->rule == NULL || fault->came || e->breaker.state == NM_BREAKER_STOPPED)
+        return fault->came;
+    bool overflow = strcmp(fault->rule, NM_RULE_CONTEXT_OVERFLOW) == 0;
+    unsigned most = fault->status == 422 ? REFUSALS_422 : REFUSALS;
+    if (e->breaker.successes == 0) /* a shorter prompt may still do */
+        most = overflow ? OVERFLOWS_FIRST : 0;
+    return ++e->refusals < most;
+}
+
+void nm_pool_success(struct nm_pool *pool, struct nm_endpoint *e, int64_t now_ms)
 {
     (void)pool;
-    if (e->failures > 0)
+    unsigned failures = e->breaker.failures;
+    enum nm_breaker_state before = e->breaker.state;
+    nm_breaker_success(&e->breaker, now_ms);
+    e->refusals = 0;
+    if (failures > 0 && before != NM_BREAKER_CLOSED)
         nm_info("endpoint %s answers again", nm_llm_target_shown(e->target));
-    e->successes++;
-    e->failures = 0;
-    e->paused_until = 0;
-}
-
-/* Full jitter over a doubling limit (Brooker 2015, "Exponential backoff and jitter"); not under half the limit for
- * the first, so that a burst of failing calls does not come back at once. */
-static int64_t back_off(struct nm_pool *pool, unsigned failures)
-{
-    int64_t limit = FIRST_PAUSE_MS;
-    for (unsigned i = 1; i < failures && limit < LONGEST_PAUSE_MS; i++)
-        limit *= 2;
-    limit = limit < LONGEST_PAUSE_MS ? limit : LONGEST_PAUSE_MS;
-    return limit / 4 + (int64_t)nm_rng_below(&pool->rng, (uint64_t)(limit - limit / 4));
-}
-
-static int64_t pause_of(struct nm_pool *pool, const struct nm_endpoint *e, const struct nm_chat_fault *fault)
-{
-    int64_t pause = back_off(pool, e->failures);
-    if (strcmp(fault->kind, "quota") == 0)
-        pause = QUOTA_MS / 2 + pause;
-    else if (fault->loading)
-        pause = LOADING_MS / 2 + (int64_t)nm_rng_below(&pool->rng, LOADING_MS / 2);
-    return fault->retry_after_ms > pause ? fault->retry_after_ms : pause;
 }
 
 int64_t nm_pool_failure(struct nm_pool *pool, struct nm_endpoint *e, const struct nm_chat_fault *fault,
                         int64_t now_ms)
 {
+    enum nm_breaker_state before = nm_breaker_look(&e->breaker, now_ms);
     (void)snprintf(e->why, sizeof e->why, "%s", fault->detail);
-    if (e->stopped)
-        return LONGEST_PAUSE_MS;
+    if (before == NM_BREAKER_STOPPED)
+        return NM_BREAKER_LONGEST_MS;
     if (fault->fatal) {
-        e->stopped = true;
+        nm_breaker_stop(&e->breaker);
         nm_error("%s; this endpoint is not called again", fault->detail);
-        return LONGEST_PAUSE_MS;
+        return NM_BREAKER_LONGEST_MS;
     }
-    if (now_ms < e->paused_until) /* the rest of a burst: one pause is enough */
-        return e->paused_until - now_ms;
-    if (e->failures++ == 0)
-        e->failing_since = now_ms;
-    int64_t pause = pause_of(pool, e, fault);
-    e->paused_until = now_ms + pause;
-    if (e->failures == 1 || (e->failures & (e->failures - 1)) == 0)
-        nm_warn("%s (failure %u in a row, trying again in %.1f s)", fault->detail, e->failures, (double)pause / 1000);
+    int64_t pause = nm_breaker_failure(&e->breaker, fault->why, fault->retry_after_ms, now_ms, &pool->rng);
+    unsigned n = e->breaker.failures;
+    if (n == 1 || (before != NM_BREAKER_OPEN && (n & (n - 1)) == 0))
+        nm_warn("%s (failure %u in a row, trying again in %.1f s)", fault->detail, n, (double)pause / 1000);
     return pause;
+}
+
+void nm_pool_heed(struct nm_endpoint *e, const struct nm_limits *limits, uint64_t tokens, int64_t now_ms)
+{
+    int64_t wait = nm_limits_wait_ms(limits, false, tokens);
+    if (wait <= 0)
+        return;
+    if (e->breaker.state == NM_BREAKER_CLOSED)
+        nm_info("endpoint %s has no request or not enough tokens left: it is left alone for %.1f s",
+                nm_llm_target_shown(e->target), (double)wait / 1000);
+    nm_breaker_wait(&e->breaker, wait, now_ms);
 }

@@ -1,16 +1,15 @@
 /* pool.h - the project's endpoints: which may be called now, how many at once, and when again after a failure.
  *
- * An endpoint is READY, PAUSED (until a time; then one call is let through, and its success makes it ready again) or
- * STOPPED (a person has to act).  Time comes in as a parameter.  One thread.
- *
- *     PROBING --success--> READY --failure--> PAUSED --time over--> PROBING --failure--> PAUSED (longer)
- *     any --fatal failure--> STOPPED
+ * Each has a circuit breaker (breaker.h).  A request that an endpoint does not take is the request's trouble, as long
+ * as it takes others; when it refuses one after the other, it is the endpoint's.  Time comes in as a parameter.
+ * One thread.
  */
 #ifndef NM_GENERATOR_POOL_H
 #define NM_GENERATOR_POOL_H
 
 #include "common/hash.h"
 #include "schemas/project.h"
+#include "workers/generator/breaker.h"
 #include "workers/generator/chat.h"
 #include "workers/generator/llm.h"
 
@@ -22,36 +21,50 @@ struct nm_endpoint {
     size_t in_flight;
     enum nm_canary canary;
     enum nm_constraint trying, honours; /* the kind that the next canary is for; the kind found, or NONE */
-    bool stopped;
-    unsigned failures; /* in a row */
-    uint64_t successes;
-    int64_t paused_until; /* monotonic ms; 0: not paused */
-    int64_t failing_since;
-    char why[640]; /* the last failure's line */
+    struct nm_breaker breaker;
+    unsigned refusals;      /* requests not taken, in a row */
+    uint64_t overflowed_at; /* the smallest prompt that was too long for its context, as a bound in tokens; 0: none */
+    int64_t turn;           /* smooth weighted round robin */
+    char why[640];          /* the last failure's line */
 };
 
 struct nm_pool {
     struct nm_endpoint *endpoints;
-    size_t n, turn;
+    size_t n;
     struct nm_rng rng; /* jitter */
 };
 
-/* nm_pool_init - targets for every endpoint of the project, which must outlive the pool.
- * NM_EINVAL, NM_ENOENT: a url or a key that cannot be used; diag names endpoint and variable. */
-enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, uint64_t seed, struct nm_diag *diag);
+/* nm_pool_init - targets for every endpoint of the project, which must outlive the pool; dir and errors as
+ * nm_endpoint_target. */
+enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, const char *dir, uint64_t seed,
+                         struct nm_diag *diag);
 void nm_pool_clean_up(struct nm_pool *pool);
 
 /* nm_pool_has_room - one more call may go to this endpoint now. */
 bool nm_pool_has_room(const struct nm_endpoint *endpoint, int64_t now_ms);
 
-/* nm_pool_pick - an endpoint with room for a call now, in turn; NULL: none. */
+/* nm_pool_pick - an endpoint with room for a call now, by weight; NULL: none. */
 struct nm_endpoint *nm_pool_pick(struct nm_pool *pool, int64_t now_ms);
 
-/* nm_pool_success, nm_pool_failure - what came of a call.  A failure pauses or stops the endpoint and writes one log
- * line when its state changes; returns the milliseconds until it is worth trying again. */
-void nm_pool_success(struct nm_pool *pool, struct nm_endpoint *endpoint);
+/* nm_pool_judge - nm_chat_judge for a call to this endpoint; no secret of its is in *fault. */
+bool nm_pool_judge(const struct nm_endpoint *endpoint, const struct nm_llm_outcome *outcome,
+                   struct nm_chat_fault *fault);
+
+/* nm_pool_absorbs - the fault is the request's alone: the attempt is rejected by fault->rule, the endpoint goes on.
+ * Tell it once for each call: it counts. */
+bool nm_pool_absorbs(struct nm_endpoint *endpoint, const struct nm_chat_fault *fault);
+
+/* nm_pool_success, nm_pool_failure - what came of a call.  A failure may pause or stop the endpoint, and writes one
+ * log line when its state changes; returns the milliseconds until it is worth trying again. */
+void nm_pool_success(struct nm_pool *pool, struct nm_endpoint *endpoint, int64_t now_ms);
 int64_t nm_pool_failure(struct nm_pool *pool, struct nm_endpoint *endpoint, const struct nm_chat_fault *fault,
                         int64_t now_ms);
+
+/* nm_pool_heed - what the headers of a good answer say of the next calls, one of which may use so many tokens. */
+void nm_pool_heed(struct nm_endpoint *endpoint, const struct nm_limits *limits, uint64_t tokens, int64_t now_ms);
+
+/* nm_pool_other - another endpoint than this one is closed and has room. */
+bool nm_pool_other(const struct nm_pool *pool, const struct nm_endpoint *endpoint, int64_t now_ms);
 
 /* nm_pool_wait_ms - until a paused endpoint may be tried; -1: none is paused. */
 int64_t nm_pool_wait_ms(const struct nm_pool *pool, int64_t now_ms);

@@ -164,18 +164,29 @@ static enum nm_err finish(struct preview *p, struct sample *s, bool accepted)
 }
 
 /* The verdict as feedback of the next attempt. */
-static enum nm_err next_attempt(struct preview *p, struct sample *s, const struct nm_verdict *verdict)
+static enum nm_err next_attempt(struct preview *p, struct sample *s, const char *rule, const char *detail,
+                                struct nm_str text)
 {
     struct nm_msg_task *task = &s->task;
     if (task->attempt >= p->project->generation.attempts)
         return finish(p, s, false);
     task->attempt++;
     task->last_try = task->attempt == p->project->generation.attempts;
-    task->feedback_rule = nm_str(nm_rule_name(verdict->rule));
-    task->feedback_detail = nm_str(nm_arena_strndup(&p->arena, verdict->detail, strlen(verdict->detail)));
-    task->feedback_text = nm_str(nm_arena_strndup(&p->arena, verdict->text, verdict->text_len));
+    task->feedback_rule = nm_str(rule);
+    task->feedback_detail = nm_str(nm_arena_strndup(&p->arena, detail, strlen(detail)));
+    task->feedback_text = nm_str(nm_arena_strndup(&p->arena, text.ptr, text.len));
     s->waiting = true;
     return task->feedback_detail.ptr != NULL && task->feedback_text.ptr != NULL ? NM_OK : NM_ENOMEM;
+}
+
+/* An attempt without a text to judge. */
+static void reject(struct preview *p, struct sample *s, const struct nm_chat_fault *fault)
+{
+    print_head(p, s);
+    printf("  rejected, %s: %s\n", fault->rule, fault->detail);
+    (void)fflush(stdout);
+    if (next_attempt(p, s, fault->rule, fault->detail, nm_str("")) != NM_OK)
+        (void)finish(p, s, false);
 }
 
 static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_llm_outcome *outcome,
@@ -186,13 +197,17 @@ static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_ll
     struct nm_verdict verdict;
     nm_arena_init(&arena, 0);
     enum nm_err err = nm_chat_read(outcome->body, outcome->body_len, &arena, &reply, why);
+    if (err == NM_OK && reply.refusal != NULL)
+        err = nm_fail(why, NM_EFORMAT, "the model refused: %.200s", reply.refusal);
     if (err == NM_OK)
         err = nm_recipe_judge(p->recipe, &s->task, &reply, s->call.constraint, &arena, &verdict);
     if (err == NM_OK) {
-        nm_pool_success(&p->pool, s->endpoint);
+        nm_pool_success(&p->pool, s->endpoint, nm_clock_mono_ms());
         if (verdict.accepted || p->options->verbose || s->task.attempt >= p->project->generation.attempts)
             print_verdict(p, s, &reply, &verdict, outcome->latency_us);
-        err = verdict.accepted ? finish(p, s, true) : next_attempt(p, s, &verdict);
+        err = verdict.accepted ? finish(p, s, true)
+                               : next_attempt(p, s, nm_rule_name(verdict.rule), verdict.detail,
+                                              (struct nm_str){verdict.text, verdict.text_len});
     }
     nm_arena_clean_up(&arena);
     return err;
@@ -206,8 +221,7 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
     struct nm_chat_fault fault;
     struct nm_diag why = {""};
     e->in_flight--;
-    bool answered =
-        nm_chat_judge(outcome, nm_llm_target_shown(e->target), e->config->model, e->config->api_key_env, &fault);
+    bool answered = nm_pool_judge(e, outcome, &fault);
     if (s->canary) {
         if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK)
             return;
@@ -221,8 +235,12 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
     }
     if (answered)
         nm_chat_garbage(nm_llm_target_shown(e->target), why.text, &fault);
-    (void)nm_pool_failure(&p->pool, e, &fault, nm_clock_mono_ms());
-    s->waiting = !s->canary;
+    bool absorbed = !s->canary && nm_pool_absorbs(e, &fault);
+    if (!absorbed || !fault.fatal)
+        (void)nm_pool_failure(&p->pool, e, &fault, nm_clock_mono_ms());
+    s->waiting = !s->canary && !absorbed;
+    if (absorbed)
+        reject(p, s, &fault);
 }
 
 static enum nm_err start(struct preview *p, struct sample *s, struct nm_endpoint *e)
@@ -299,6 +317,7 @@ static enum nm_err load_prompt(const struct preview *p, struct nm_prompt **promp
 
 static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
 {
+    char dir[4096];
     struct nm_prompt *prompt = NULL;
     enum nm_err err = nm_project_load(p->options->project, &p->project, diag);
     if (err == NM_OK)
@@ -307,8 +326,10 @@ static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
         err = load_prompt(p, &prompt, diag);
     if (err == NM_OK)
         err = nm_recipe_new(p->project, prompt, &p->recipe, diag);
+    if (err == NM_OK && nm_project_path(p->options->project, "", dir, sizeof dir) != NM_OK)
+        err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", p->options->project);
     if (err == NM_OK)
-        err = nm_pool_init(&p->pool, p->project, nm_rng_next(&p->rng), diag);
+        err = nm_pool_init(&p->pool, p->project, dir, nm_rng_next(&p->rng), diag);
     if (err != NM_OK)
         return err;
     struct nm_llm_options llm = {

@@ -51,8 +51,7 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
     size_t i = index_of(p, e);
     p->asked[i] = false;
     e->in_flight--;
-    bool answered =
-        nm_chat_judge(outcome, nm_llm_target_shown(e->target), e->config->model, e->config->api_key_env, &fault);
+    bool answered = nm_pool_judge(e, outcome, &fault);
     bool refused = outcome->fault == NM_LLM_ANSWERED && (outcome->status == 400 || outcome->status == 422);
     if (!p->chat[i] && (outcome->status == 404 || outcome->status == 405)) {
         p->chat[i] = true; /* this server has no list: a call finds out */
@@ -127,9 +126,12 @@ enum nm_err nm_probe_run(const char *project, int64_t give_up_ms, struct nm_diag
     struct probe p = {.diag = diag};
     nm_buf_init(&p.body, 1 << 20);
     nm_worker_catch_signals();
+    char dir[4096];
     enum nm_err err = nm_project_load(project, &p.project, diag);
+    if (err == NM_OK && nm_project_path(project, "", dir, sizeof dir) != NM_OK)
+        err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", project);
     if (err == NM_OK)
-        err = nm_pool_init(&p.pool, p.project, (uint64_t)nm_clock_wall_ms(), diag);
+        err = nm_pool_init(&p.pool, p.project, dir, (uint64_t)nm_clock_wall_ms(), diag);
     struct nm_llm_options llm = {.max_in_flight = p.pool.n, .max_body = PROBE_BODY_MAX, .done = on_done, .ctx = &p};
     if (err == NM_OK)
         err = nm_llm_new(&llm, &p.llm, diag);

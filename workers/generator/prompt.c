@@ -434,15 +434,27 @@ static enum nm_err add_to_hash(struct nm_buf *buf, const struct nm_prompt_messag
     return err == NM_OK ? nm_buf_add(buf, message->text, strlen(message->text) + 1) : err;
 }
 
+static enum nm_err set_hash(struct nm_prompt_text *text)
+{
+    struct nm_buf all;
+    enum nm_err err = NM_OK;
+    nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
+    for (size_t i = 0; i < text->n && err == NM_OK; i++)
+        err = add_to_hash(&all, &text->messages[i]);
+    if (err == NM_OK)
+        text->hash = nm_hash128(all.data, all.len);
+    nm_buf_clean_up(&all);
+    return err;
+}
+
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
                              struct nm_arena *arena, struct nm_prompt_text *out)
 {
-    struct nm_buf buf, all;
+    struct nm_buf buf;
     struct nm_prompt_message *messages = nm_arena_alloc(arena, prompt->n_parts * sizeof *messages);
     if (messages == NULL)
         return NM_ENOMEM;
     nm_buf_init(&buf, NM_PROMPT_MAX_BYTES);
-    nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
     *out = (struct nm_prompt_text){.messages = messages};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < prompt->n_parts && err == NM_OK; i++) {
@@ -452,11 +464,21 @@ enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_pro
         if (err != NM_OK || (message->text[0] == '\0' && i + 1 < prompt->n_parts))
             continue;
         out->n++;
-        err = add_to_hash(&all, message);
     }
-    if (err == NM_OK)
-        out->hash = nm_hash128(all.data, all.len);
     nm_buf_clean_up(&buf);
-    nm_buf_clean_up(&all);
-    return err;
+    return err == NM_OK ? set_hash(out) : err;
+}
+
+enum nm_err nm_prompt_shorten(struct nm_prompt_text *text, struct nm_arena *arena)
+{
+    struct nm_prompt_message *left = nm_arena_alloc(arena, 2 * sizeof *left);
+    size_t n = 0;
+    if (left == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < text->n; i++)
+        if (i + 1 == text->n || (i == 0 && text->messages[i].role == NM_PROMPT_SYSTEM))
+            left[n++] = text->messages[i];
+    text->messages = left;
+    text->n = n;
+    return set_hash(text);
 }

@@ -85,6 +85,10 @@ void nm_prompt_destroy(struct nm_prompt **prompt);
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
                              struct nm_arena *arena, struct nm_prompt_text *out);
 
+/* nm_prompt_shorten - leave the system message and the last one: the examples between them may be done without.
+ * NM_ENOMEM, NM_ELIMIT. */
+enum nm_err nm_prompt_shorten(struct nm_prompt_text *text, struct nm_arena *arena);
+
 /* nm_prompt_builtin - the template used where the project names none. */
 const char *nm_prompt_builtin(void);
 

@@ -94,13 +94,28 @@ static enum nm_err form_of(const struct nm_msg_task *task, enum nm_constraint co
     return nm_constraint_form(constraint, terms, task->n_entities, task->min_words, task->max_words, form);
 }
 
+static bool is(struct nm_str a, const char *text)
+{
+    return a.len == strlen(text) && memcmp(a.ptr, text, a.len) == 0;
+}
+
+/* What a server did is nothing to tell the model of. */
+static bool is_about_text(struct nm_str rule)
+{
+    return !is(rule, NM_RULE_REQUEST_REFUSED) && !is(rule, NM_RULE_CONTEXT_OVERFLOW) &&
+           !is(rule, NM_RULE_UNREADABLE) && !is(rule, NM_RULE_TOO_LARGE);
+}
+
 enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_task *task,
                           const struct nm_project_endpoint *endpoint, enum nm_constraint constraint,
                           struct nm_arena *arena, struct nm_recipe_call *call, struct nm_buf *body)
 {
     struct nm_buf form;
     nm_buf_init(&form, 1U << 20);
-    enum nm_err err = render(recipe, task, true, arena, &call->prompt);
+    bool brief = call->brief || is(task->feedback_rule, NM_RULE_CONTEXT_OVERFLOW);
+    enum nm_err err = render(recipe, task, !brief && is_about_text(task->feedback_rule), arena, &call->prompt);
+    if (err == NM_OK && brief)
+        err = nm_prompt_shorten(&call->prompt, arena);
     if (err == NM_OK)
         err = form_of(task, constraint, arena, &form);
     call->constraint = err == NM_OK ? constraint : NM_CONSTRAINT_NONE;
@@ -116,7 +131,8 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
                                           .max_tokens = endpoint->max_tokens,
                                           .seed = call->seed,
                                           .constraint = call->constraint,
-                                          .form = nm_buf_str(&form)};
+                                          .form = nm_buf_str(&form),
+                                          .extra = endpoint->extra_body};
         err = nm_chat_write(&request, body);
     }
     nm_buf_clean_up(&form);
@@ -160,6 +176,28 @@ enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_
     return err;
 }
 
+/* What the answer says of itself, whatever its text is worth. */
+static void take_head(const struct nm_recipe *recipe, const struct nm_chat_reply *reply,
+                      struct nm_msg_response *response)
+{
+    if (reply->model[0] != '\0' && strlen(reply->model) <= NM_NAME_MAX)
+        response->model = nm_str(reply->model);
+    response->tokens_in = reply->tokens_in;
+    response->tokens_out = reply->tokens_out;
+    for (uint32_t i = 0; i < recipe->project->n_endpoints; i++)
+        if (strcmp(recipe->project->endpoints[i].name, response->endpoint.ptr) == 0)
+            response->cost_micros =
+                nm_project_cost_micros(&recipe->project->endpoints[i], reply->tokens_in, reply->tokens_out);
+}
+
+static enum nm_err reject(struct nm_msg_response *response, const char *rule, const char *detail,
+                          struct nm_arena *arena)
+{
+    response->rule = nm_str(rule);
+    response->detail = nm_str(nm_arena_strndup(arena, detail, strlen(detail)));
+    return response->detail.ptr != NULL ? NM_OK : NM_ENOMEM;
+}
+
 enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
                              struct nm_msg_response *response, struct nm_diag *diag)
 {
@@ -167,15 +205,20 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
     struct nm_verdict verdict;
     response->entities = task->entities;
     response->n_entities = task->n_entities;
-    if (response->status != 200) { /* the endpoint answers others: this one request is what it does not take */
-        response->rule = nm_str("request_refused");
-        response->detail = nm_str(nm_arena_sprintf(arena, "the endpoint refused the request (HTTP %llu)",
-                                                   (unsigned long long)response->status));
+    if (response->rule.len > 0)
         return NM_OK;
-    }
+    if (response->status != 200)
+        return reject(response, NM_RULE_REQUEST_REFUSED, "the endpoint refused the request", arena);
     enum nm_err err = nm_chat_read(response->body.ptr, response->body.len, arena, &reply, diag);
+    take_head(recipe, &reply, response);
+    if (err == NM_EFORMAT)
+        return reject(response, NM_RULE_UNREADABLE, diag->text, arena);
     if (err != NM_OK)
         return err;
+    if (reply.content_len > NM_TEXT_MAX / 4) /* what cleaning makes of it still fits a message */
+        return reject(response, NM_RULE_TOO_LARGE, "the text is over 256 KiB", arena);
+    if (reply.refusal != NULL)
+        return reject(response, nm_rule_name(NM_RULE_REFUSAL), "the model refused to write it", arena);
     err = nm_recipe_judge(recipe, task, &reply, nm_constraint_named(response->constraint.ptr), arena, &verdict);
     if (err != NM_OK)
         return nm_fail(diag, err == NM_EFORMAT ? NM_EINVAL : err, "task %llu: cannot be validated: %s",
@@ -186,13 +229,5 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
         response->rule = nm_str(nm_rule_name(verdict.rule));
         response->detail = nm_str(nm_arena_strndup(arena, verdict.detail, strlen(verdict.detail)));
     }
-    if (reply.model[0] != '\0' && strlen(reply.model) <= NM_NAME_MAX)
-        response->model = nm_str(reply.model);
-    response->tokens_in = reply.tokens_in;
-    response->tokens_out = reply.tokens_out;
-    for (uint32_t i = 0; i < recipe->project->n_endpoints; i++)
-        if (strcmp(recipe->project->endpoints[i].name, response->endpoint.ptr) == 0)
-            response->cost_micros =
-                nm_project_cost_micros(&recipe->project->endpoints[i], reply.tokens_in, reply.tokens_out);
     return NM_OK;
 }

@@ -19,6 +19,7 @@ void nm_recipe_destroy(struct nm_recipe **recipe);
 /* What is sent for a task. */
 struct nm_recipe_call {
     struct nm_prompt_text prompt;
+    bool brief; /* in: without examples and corrective part, for an endpoint of little context */
     uint64_t seed;
     enum nm_constraint constraint; /* that was sent: NONE where the endpoint honours none, or it can't spell a term */
 };
@@ -35,8 +36,8 @@ enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_
                             struct nm_verdict *verdict);
 
 /* nm_recipe_answer - fill in what the raw answer in response->body says: accepted, text, rule, detail, model, tokens.
- * A status other than 200 is a rejection by the rule "request_refused".  Everything added lives in arena. NM_EFORMAT:
- * the body is no chat completion; diag says why. */
+ * What has a rule already stays as it is; a body that is no chat completion is a rejection by the rule "unreadable".
+ * Everything added lives in arena.  NM_ESTATE: it is an error object that came with status 200. */
 enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
                              struct nm_msg_response *response, struct nm_diag *diag);
 
