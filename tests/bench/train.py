@@ -10,66 +10,141 @@ import tempfile
 PEER = pathlib.Path(__file__).parent / "transformers_train.py"
 STOPPED = 130  # nermill-trainer's exit code when --max-steps ends it with a checkpoint
 
-
-def nermill(args, steps):
-    with tempfile.TemporaryDirectory() as out:
-        command = [args.program, "train", "--model", args.model, "--train", args.train, "--out", out,
-                   "--max-steps", str(steps), "--threads", str(args.threads)]
-        result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        if result.returncode != STOPPED:
-            sys.exit(f"train.py: {' '.join(command)}: exit code {result.returncode}: {result.stderr[-500:]}")
-        state = json.loads((pathlib.Path(out) / "checkpoint.json").read_text())
-    return state["tokens"], state["seconds"]
+# The dense layers of one layer, forward: (inputs, outputs), of hidden size h.
+MINILM = {"name": "MiniLM-L6, BC5CDR, batch 32", "layers": 6, "hidden": 384, "inner": 1536}
+BASE = {"name": "BERT-base's shape, random weights, 32 x 36 tokens", "layers": 12, "hidden": 768, "inner": 3072}
 
 
-def transformers(args, steps, *flags):
+def run(command, ok=0, environment=None):
+    """Output, and the most memory that the process had in MB."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0), err.seek(0)
+        if process.returncode != ok:
+            sys.exit(f"train.py: {' '.join(command)}: exit code {process.returncode}: {err.read()[-500:]}")
+        return out.read(), usage.ru_maxrss / 1024
+
+
+def nermill(precision):
+    def measure(args):
+        with tempfile.TemporaryDirectory() as out:
+            _, memory = run([args.program, "train", "--model", args.model, "--train", args.train, "--out", out,
+                             "--max-steps", str(args.steps), "--threads", str(args.threads),
+                             "--precision", precision], STOPPED)
+            state = json.loads((pathlib.Path(out) / "checkpoint.json").read_text())
+        return state["tokens"], state["seconds"], memory
+    return measure
+
+
+def nermill_base(precision):
+    def measure(args):
+        out, memory = run([args.train_step, "base", str(args.base_steps), "32", "=36", str(args.threads), precision])
+        done = json.loads(out.strip().split("\n")[-1])
+        return done["tokens"], done["seconds"], memory
+    return measure
+
+
+def transformers(*flags):
     # Its threads spin while they wait; on a machine that does anything else that costs up to 90 % of the rate, so
     # they get the setting that nermill-trainer gives itself.
-    command = [sys.executable, str(PEER), "--model", args.model, "--train", args.train, "--gold", args.gold,
-               "--max-steps", str(steps), "--threads", str(args.threads), *flags]
-    environment = {"GOMP_SPINCOUNT": "10000", **os.environ}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if result.returncode != 0:
-        sys.exit(f"train.py: {' '.join(command)}: {result.stderr[-500:]}")
-    done = json.loads(result.stdout.strip().split("\n")[-1])
-    return done["train_tokens_per_s"] * done["train_seconds"], done["train_seconds"]
+    def measure(args):
+        steps = args.base_steps if "--shape" in flags else args.steps
+        out, memory = run([sys.executable, str(PEER), "--model", args.model, "--train", args.train, "--gold", args.gold,
+                           "--max-steps", str(steps), "--threads", str(args.threads), *flags],
+                          environment={"GOMP_SPINCOUNT": "10000", **os.environ})
+        done = json.loads(out.strip().split("\n")[-1])
+        return done["train_tokens_per_s"] * done["train_seconds"], done["train_seconds"], memory
+    return measure
 
 
-RUNS = [
-    ("nermill, fp32", lambda a, n: nermill(a, n)),
-    ("transformers, default padding, fp32", lambda a, n: transformers(a, n, "--mode", "default")),
-    ("transformers, length-grouped + fused AdamW, fp32", lambda a, n: transformers(a, n, "--mode", "grouped")),
-    ("transformers, the same, bf16 autocast", lambda a, n: transformers(a, n, "--mode", "grouped", "--bf16")),
+GROUPED = "transformers, length-grouped + fused AdamW, "
+SETS = [
+    (MINILM, [("nermill, fp32", nermill("fp32")),
+              ("nermill, bf16", nermill("bf16")),
+              ("transformers, default padding, fp32", transformers("--mode", "default")),
+              (GROUPED + "fp32", transformers("--mode", "grouped")),
+              (GROUPED + "bf16 autocast", transformers("--mode", "grouped", "--bf16"))]),
+    (BASE, [("nermill, fp32", nermill_base("fp32")),
+            ("nermill, bf16", nermill_base("bf16")),
+            ("transformers, fused AdamW, fp32", transformers("--mode", "grouped", "--shape", "base")),
+            ("transformers, fused AdamW, bf16 autocast", transformers("--mode", "grouped", "--shape", "base", "--bf16"))]),
 ]
-METRICS = ["ratio_vs_transformers_default_fp32", "ratio_vs_transformers_grouped_fp32",
-           "fp32_ratio_vs_transformers_grouped_bf16"]
+# metric, row, row that it is compared with
+RATIOS = {
+    "MiniLM-L6": [("ratio_vs_transformers_default_fp32", 0, 2), ("ratio_vs_transformers_grouped_fp32", 0, 3),
+                  ("fp32_ratio_vs_transformers_grouped_bf16", 0, 4), ("ratio_vs_transformers_grouped_bf16", 1, 4)],
+    "BERT-base's": [("bert_base_ratio_vs_transformers_fp32", 0, 2), ("bert_base_ratio_vs_transformers_bf16", 1, 3)],
+}
+
+
+def sgemm_peak(args, shape, rows):
+    out, _ = run([args.train_step, "sgemm", str(shape["hidden"]), str(shape["inner"]), str(rows), str(args.threads)])
+    return json.loads(out)["gflops"]
+
+
+def flops_per_token(shape):
+    h, m = shape["hidden"], shape["inner"]
+    return 6 * shape["layers"] * (4 * h * h + 2 * h * m)
+
+
+def metric(name, value, unit):
+    print(json.dumps({"bench": "train", "metric": name, "value": round(value, 3), "unit": unit}))
+
+
+def measure(args, shape, rows):
+    """Rates of all rounds together, each round's, memory, and the best rate of plain matrix products."""
+    tokens, seconds = [0.0] * len(rows), [0.0] * len(rows)
+    rounds, memory, peak = [[] for _ in rows], [0.0] * len(rows), 0.0
+    for _ in range(args.rounds):
+        for i, (_, one) in enumerate(rows):
+            n, s, mb = one(args)
+            tokens[i] += n
+            seconds[i] += s
+            rounds[i].append(n / s)
+            memory[i] = max(memory[i], mb)
+        peak = max(peak, sgemm_peak(args, shape, round(tokens[0] / len(rounds[0]) / (
+            args.base_steps if shape is BASE else args.steps))))
+    return [n / s for n, s in zip(tokens, seconds)], rounds, memory, peak
+
+
+def report(args, shape, rows):
+    rates, rounds, memory, peak = measure(args, shape, rows)
+    share = rates[0] * flops_per_token(shape) / (peak * 1e9)
+    fp32, bf16 = (next(r for r, (name, _) in zip(rates, rows) if name.startswith("nermill") and name.endswith(p))
+                  for p in ("fp32", "bf16"))
+    print(f"{shape['name']}: {args.threads} threads, {args.rounds} rounds\n")
+    print(f"{'':52} {'tokens/s':>9} {'fp32 is':>9} {'bf16 is':>9} {'memory':>9}  each round")
+    for (name, _), rate, each, mb in zip(rows, rates, rounds, memory):
+        print(f"{name:52} {rate:9.0f} {fp32 / rate:7.2f} x {bf16 / rate:7.2f} x {mb:6.0f} MB  "
+              f"{' '.join(f'{r:.0f}' for r in each)}")
+    print(f"\nOpenBLAS's sgemm at these shapes: {peak:.0f} GFLOP/s; fp32 training is {share:.0%} of it\n")
+    first = shape["name"].split()[0].rstrip(",")
+    prefix = "" if shape is MINILM else "bert_base_"
+    lines = [(name, rates[a] / rates[b], "x") for name, a, b in RATIOS[first]]
+    lines += [(prefix + "share_of_sgemm_peak", share, "x"), (prefix + "memory_mb", memory[0], "MB"),
+              (prefix + "memory_ratio_vs_transformers", memory[0] / min(memory[2:]), "x")]
+    return lines
 
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ["--program", "--model", "--train", "--gold"]:
+    for name in ["--program", "--train-step", "--model", "--train", "--gold"]:
         p.add_argument(name, required=True)
     p.add_argument("--steps", type=int, default=40)
+    p.add_argument("--base-steps", type=int, default=4)
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--quick", action="store_true", help="one round of a few steps: does it run?")
     args = p.parse_args()
-    load = os.getloadavg()[0]
-    tokens, seconds = [0.0] * len(RUNS), [0.0] * len(RUNS)
-    rounds = [[] for _ in RUNS]
-    for _ in range(args.rounds):
-        for i, (_, run) in enumerate(RUNS):
-            n, s = run(args, args.steps)
-            tokens[i] += n
-            seconds[i] += s
-            rounds[i].append(n / s)
-    rates = [n / s for n, s in zip(tokens, seconds)]
-    print(f"MiniLM-L6, BC5CDR, batch 32, {args.threads} threads, {args.rounds} rounds of {args.steps} steps; "
-          f"load average {load:.1f} at the start\n")
-    print(f"{'':50} {'tokens/s':>9}  nermill is  each round")
-    for (name, _), rate, each in zip(RUNS, rates, rounds):
-        print(f"{name:50} {rate:9.0f}  {rates[0] / rate:8.2f} x  {' '.join(f'{r:.0f}' for r in each)}")
-    for metric, rate in zip(METRICS, rates[1:]):
-        print(json.dumps({"bench": "train", "metric": metric, "value": round(rates[0] / rate, 3), "unit": "x"}))
+    if args.quick:
+        args.steps, args.base_steps, args.rounds = 6, 1, 1
+    print(f"load average {os.getloadavg()[0]:.1f} at the start\n")
+    lines = [line for shape, rows in SETS for line in report(args, shape, rows)]
+    print(f"load average {os.getloadavg()[0]:.1f} at the end\n")
+    for line in lines:
+        metric(*line)
 
 
 if __name__ == "__main__":

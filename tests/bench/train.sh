@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# usage: tests/bench/train.sh [--steps N] [--rounds N] [--threads N]
+# usage: tests/bench/train.sh [--steps N] [--base-steps N] [--rounds N] [--threads N] [--quick]
 # Fine-tuning MiniLM-L6 on BC5CDR, batch 32: real (unpadded) tokens/s of nermill, and of transformers as its examples
-# do it, at its best in fp32 (length-grouped, fused AdamW), and that under bf16 autocast; in turns, in one run.
-# A table, then JSON lines.
+# do it, at its best in fp32 (length-grouped, fused AdamW), and that under bf16 autocast; then the same for BERT-base's
+# shape with random weights.  In turns, in one run of about seven minutes on two idle cores; --quick only shows that it
+# runs.  Beside the rates: the most memory that each process had, and the rate of OpenBLAS's plain matrix products at the
+# model's shapes, of which training is a share.  Tables, then JSON lines.
 #
 # NERMILL_DATA           the directory that holds bc5cdr/train.tsv
 # NERMILL_ENCODER        MiniLM-L6 as a Hugging Face directory (default: what deploy/setup-models.sh unpacks)
@@ -20,7 +22,8 @@ build=${NERMILL_BENCH_BUILD:-}
 if [ -z "$build" ]; then
     build=build/release
     cmake --preset release >/dev/null
-    cmake --build --preset release --target nermill-trainer >/dev/null
+    cmake --build --preset release --target nermill-trainer bench_train_step >/dev/null
 fi
-exec "$NERMILL_TORCH_PYTHON" tests/bench/train.py --program "$build/bin/nermill-trainer" --model "$NERMILL_ENCODER" \
+exec "$NERMILL_TORCH_PYTHON" tests/bench/train.py --program "$build/bin/nermill-trainer" \
+    --train-step "$build/bin/bench_train_step" --model "$NERMILL_ENCODER" \
     --train "$NERMILL_DATA/bc5cdr/train.tsv" --gold "$NERMILL_DATA/bc5cdr/test.tsv" "$@"

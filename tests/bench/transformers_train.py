@@ -3,11 +3,13 @@
 
 usage: transformers_train.py --model DIR --train FILE --gold FILE [--mode default|grouped] [--bf16]
        [--epochs 3] [--batch 32] [--lr 5e-4] [--warmup 0.1] [--seed 13] [--threads 2] [--max-length 256]
-       [--limit N] [--max-steps N]
+       [--limit N] [--max-steps N] [--shape base]
 
 --mode default   what the transformers examples do: random batches padded to their longest sentence, AdamW
 --mode grouped   its best on a CPU: batches of similar length in random order, fused AdamW
 --bf16           forward and loss under bf16 autocast
+--shape base     time a BERT-base with random weights on random batches of 32 x 36 tokens, for --max-steps steps; model
+                 and data are not read
 
 The last line is one JSON object: real (unpadded) tokens/s of training and tagging, strict entity scores, and
 the mean loss of each epoch.  Needs: torch transformers, and seqeval unless --max-steps.
@@ -19,7 +21,7 @@ import sys
 import time
 
 import torch
-from transformers import AutoModelForTokenClassification, AutoTokenizer, get_linear_schedule_with_warmup
+from transformers import AutoModelForTokenClassification, AutoTokenizer, BertConfig, get_linear_schedule_with_warmup
 
 IGNORED = -100
 
@@ -40,6 +42,7 @@ def parse_args():
     p.add_argument("--max-length", type=int, default=256)
     p.add_argument("--limit", type=int, help="train on the first N sentences only")
     p.add_argument("--max-steps", type=int, help="stop training after N steps (for timing)")
+    p.add_argument("--shape", choices=["base"])
     return p.parse_args()
 
 
@@ -92,6 +95,25 @@ def make_batches(items, size, grouped):
         batches += [chunk[i:i + size] for i in range(0, len(chunk), size)]
     random.shuffle(batches)
     return batches
+
+
+def train_shape(args):
+    """One step before the clock starts: what is made once, is made then."""
+    model = AutoModelForTokenClassification.from_config(BertConfig(num_labels=5))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, fused=True)
+    model.train()
+    for step in range(args.max_steps + 1):
+        if step == 1:
+            start = time.perf_counter()
+        batch = {"input_ids": torch.randint(0, 30522, (32, 36)), "labels": torch.randint(0, 5, (32, 36))}
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    seconds = time.perf_counter() - start
+    return {"train_tokens_per_s": args.max_steps * 32 * 36 / seconds, "train_seconds": seconds}
 
 
 def train(model, items, args):
@@ -153,6 +175,9 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     random.seed(args.seed)
+    if args.shape:
+        print(json.dumps(train_shape(args)))
+        return
     sentences, test = read_conll(args.train)[:args.limit], read_conll(args.gold)
     types = sorted({t[2:] for _, tags in sentences for t in tags if t != "O"})
     labels = ["O"] + [f"{prefix}-{t}" for t in types for prefix in "BI"]
