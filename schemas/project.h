@@ -114,6 +114,8 @@ struct nm_project_alignment {
     enum nm_policy cut;         /* begins or ends inside a token */
 };
 
+enum nm_project_precision { NM_PRECISION_OF_CPU, NM_PRECISION_FP32, NM_PRECISION_BF16 };
+
 struct nm_project_trainer {
     char *model;      /* a Hugging Face directory; ${VAR} is replaced from the environment */
     char *gold_train; /* CoNLL file for the recipes that train on gold, too; NULL: none */
@@ -123,6 +125,8 @@ struct nm_project_trainer {
         dropout; /* dropout < 0: as config.json says */
     double dev_share, label_smoothing, gce, layer_decay;
     uint64_t seed;
+    enum nm_project_precision precision; /* NM_PRECISION_OF_CPU: bf16 where it multiplies that */
+    bool gradient_checkpointing;
 };
 
 struct nm_project {

@@ -97,6 +97,8 @@ static const cyaml_schema_field_t alignment_fields[] = {STRING(raw_alignment, to
 static const cyaml_schema_field_t trainer_fields[] = {STRING(raw_trainer, model, OPTIONAL),
                                                       STRING(raw_trainer, gold_train, OPTIONAL),
                                                       STRING(raw_trainer, recipe, OPTIONAL),
+                                                      STRING(raw_trainer, precision, OPTIONAL),
+                                                      BOOL(raw_trainer, gradient_checkpointing),
                                                       UINT(raw_trainer, gold_epochs),
                                                       FLOAT(raw_trainer, gold_learning_rate),
                                                       UINT(raw_trainer, upsample),

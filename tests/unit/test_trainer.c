@@ -342,10 +342,13 @@ static void test_bad_recipes(void **state)
     t.recipe.smoothing = t.recipe.gce = 0.1;
     assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
     assert_non_null(strstr(diag.text, "two losses"));
+    t.recipe = good;
+    t.max_memory_mb = 1;
+    assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_ELIMIT);
+    assert_non_null(strstr(diag.text, "the model alone does not fit"));
     nm_corpus_clean_up(&corpus);
     nm_corpus_init(&corpus);
     assert_int_equal(nm_corpus_parse_conll(&corpus, "t", "a O\n", 4, true, &diag), NM_OK);
-    t.recipe = good;
     assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "no entity"));
     nm_corpus_clean_up(&corpus);

@@ -3,6 +3,7 @@ nm_test(corpus LINK nm_ner)
 nm_test(evaluation LINK nm_ner)
 nm_test(wordpiece LINK nm_wordpiece)
 nm_test(trainer LINK nm_trainer)
+nm_test(memory LINK nm_trainer)
 nm_test(stages LINK nm_trainer)
 nm_test(tensor LINK nm_tensor OWNS OpenMP::OpenMP_C m)
 # Thousands of tiny parallel regions: OpenMP's spinning between them is time that other tests want.

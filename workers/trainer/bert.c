@@ -242,6 +242,11 @@ void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce)
     bert->loss = (struct nm_loss){.smoothing = smoothing, .gce = gce};
 }
 
+void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision)
+{
+    bert->precision = precision;
+}
+
 bool nm_bert_head_loaded(const struct nm_bert *bert)
 {
     return bert->head_loaded;

@@ -76,6 +76,9 @@ void nm_bert_set_dropout(struct nm_bert *bert, float p);
 /* nm_bert_set_loss - of the trainings that follow; see struct nm_loss in tensor.h.  Cross-entropy unless set. */
 void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce);
 
+/* nm_bert_set_precision - of the products, as in the options. */
+void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision);
+
 /* nm_bert_head_loaded - false where the classifier was newly initialised. */
 bool nm_bert_head_loaded(const struct nm_bert *bert);
 

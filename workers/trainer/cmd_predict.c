@@ -22,7 +22,8 @@ static const char help[] =
     "                 conll: a word and its tag a line; with --scores its probability too\n"
     "  --input I      text: a text a line; conll: a word a line, blank lines between sentences\n"
     "                 (files that end in .conll, .tsv or .iob are conll)\n"
-    "  --threads N    (as many as there are cores)\n";
+    "  --threads N    (as many as there are cores)\n"
+    "  --precision P  fp32, or bf16: about twice as fast where the CPU has it, some 1 in 1,000 tags differ (fp32)\n";
 
 static bool ends_in(const char *text, const char *end)
 {
@@ -30,7 +31,7 @@ static bool ends_in(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static int run(struct nm_predict *p, const char *model, const char *path, size_t threads)
+static int run(struct nm_predict *p, const char *model, const char *path, size_t threads, enum nm_precision precision)
 {
     struct nm_diag diag = {""};
     struct nm_tagger tagger = {0};
@@ -46,8 +47,10 @@ static int run(struct nm_predict *p, const char *model, const char *path, size_t
     p->out = stdout;
     p->tagger = &tagger;
     enum nm_err err = nm_tagger_load(&tagger, model, threads, &diag);
-    if (err == NM_OK)
+    if (err == NM_OK) {
+        nm_bert_set_precision(tagger.bert, precision);
         err = nm_predict_run(p, &diag);
+    }
     nm_tagger_clean_up(&tagger);
     p->tagger = NULL;
     if (!from_stdin)
@@ -68,16 +71,15 @@ static bool read_format(const char *name, enum nm_predict_format *format)
 
 int nm_command_predict(int argc, char **argv)
 {
-    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
-                                            {"format", required_argument, NULL, 'f'},
-                                            {"input", required_argument, NULL, 'i'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"scores", no_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'}, {"format", required_argument, NULL, 'f'},
+        {"input", required_argument, NULL, 'i'}, {"threads", required_argument, NULL, 't'},
+        {"scores", no_argument, NULL, 's'},      {"precision", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN};
     const char *model = NULL, *input = NULL;
     uint64_t threads = 0;
+    enum nm_precision precision = NM_FP32;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
             model = optarg;
@@ -93,6 +95,10 @@ int nm_command_predict(int argc, char **argv)
         } else if (o == 't') {
             if (!nm_option_count(optarg, 4096, &threads))
                 return nm_command_usage("predict", "--threads: \"%s\" is not a number in its range", optarg);
+        } else if (o == 'p') {
+            if (strcmp(optarg, "fp32") != 0 && strcmp(optarg, "bf16") != 0)
+                return nm_command_usage("predict", "--precision: \"%s\" is neither fp32 nor bf16", optarg);
+            precision = strcmp(optarg, "bf16") == 0 ? NM_BF16 : NM_FP32;
         } else if (o == 'h') {
             fputs(help, stdout);
             return NM_EXIT_OK;
@@ -107,5 +113,5 @@ int nm_command_predict(int argc, char **argv)
     p.conll = input != NULL
                   ? strcmp(input, "conll") == 0
                   : path != NULL && (ends_in(path, ".conll") || ends_in(path, ".tsv") || ends_in(path, ".iob"));
-    return run(&p, model, path, (size_t)threads);
+    return run(&p, model, path, (size_t)threads, precision);
 }

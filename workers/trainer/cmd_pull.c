@@ -76,6 +76,8 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
 
 static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
 {
+    if (p->precision != NM_PRECISION_OF_CPU)
+        r->precision = p->precision == NM_PRECISION_BF16 ? NM_BF16 : NM_FP32;
     r->mix = p->recipe;
     r->gold_epochs = p->gold_epochs;
     r->gold_lr = p->gold_learning_rate;
@@ -105,6 +107,7 @@ static enum nm_err configure(const struct nm_buf *yaml, struct nm_training *t, c
     if (err != NM_OK)
         return err;
     take_recipe(&project->trainer, &t->recipe);
+    t->checkpointing = project->trainer.gradient_checkpointing;
     if (model == NULL)
         err = nm_project_expand("trainer: model", project->trainer.model, expanded, diag);
     t->model = model != NULL ? model : nm_buf_str(expanded);

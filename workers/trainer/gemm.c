@@ -25,7 +25,7 @@ const struct nm_gemm *nm_gemm_named(const char *isa, enum nm_precision precision
 
 int nm_bf16_is_native(void)
 {
-    return nm_gemm_named("bf16", NM_BF16) != NULL;
+    return strcmp(nm_gemm_get(NM_BF16)->isa, "bf16") == 0;
 }
 
 const struct nm_gemm *nm_gemm_get(enum nm_precision precision)

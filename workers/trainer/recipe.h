@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "workers/trainer/tensor.h"
 
 /* What is trained on where there are synthetic sentences and gold ones. */
 enum nm_mix {
@@ -33,6 +34,7 @@ struct nm_recipe {
     uint64_t patience;  /* epochs without a better dev score after which training ends; 0: never */
     double smoothing;   /* label smoothing: that much of the target is spread over all labels */
     double gce;         /* q of generalised cross-entropy (Zhang, Sabuncu 2018); 0: cross-entropy */
+    uint64_t precision; /* enum nm_precision, of the products in training */
     double layer_decay; /* a layer's rate is that of the one above times this; 1: the same for all */
 };
 

@@ -12,6 +12,7 @@
 #include "workers/trainer/bert.h"
 #include "workers/trainer/checkpoint.h"
 #include "workers/trainer/dataset.h"
+#include "workers/trainer/memory.h"
 #include "workers/trainer/model_dir.h"
 #include "workers/trainer/optimizer.h"
 #include "workers/trainer/stages.h"
@@ -26,6 +27,7 @@ struct trainer {
     struct nm_bert *bert;
     struct nm_optimizer *optimizer;
     struct nm_dataset set;
+    struct nm_bert_extent largest; /* of all batches */
     struct nm_stages stages;
     const struct nm_stage *stage; /* whose optimizer this is */
     uint32_t *order;              /* (longest stage) of the present epoch */
@@ -114,7 +116,7 @@ static enum nm_err resume_stage(struct trainer *tr, const char *checkpoint)
 }
 
 /* Weights from the base model, or from the checkpoint where there is one of this training. */
-static enum nm_err load_model(struct trainer *tr, uint64_t recipe, char *const *labels, size_t n_labels)
+static enum nm_err load_model(struct trainer *tr, uint64_t recipe, const struct nm_bert_options *options)
 {
     const struct nm_training *t = tr->training;
     char checkpoint[NM_FILE_PATH];
@@ -126,11 +128,9 @@ static enum nm_err load_model(struct trainer *tr, uint64_t recipe, char *const *
         nm_warn("%s: its checkpoint is of other data or another recipe: training from the start", t->out);
     if (!resume)
         tr->state = (struct nm_checkpoint){.recipe = recipe};
-    const struct nm_bert_options options = {.labels = (const char *const *)labels,
-                                            .n_labels = n_labels,
-                                            .seed = t->recipe.seed,
-                                            .n_threads = t->n_threads};
-    err = nm_bert_load(&tr->bert, resume ? checkpoint : t->model, &options, tr->diag);
+    err = nm_bert_load(&tr->bert, resume ? checkpoint : t->model, options, tr->diag);
+    if (err == NM_OK)
+        err = nm_bert_reserve(tr->bert, &tr->largest, tr->diag);
     if (err != NM_OK)
         return err;
     if (t->recipe.dropout >= 0)
@@ -139,10 +139,9 @@ static enum nm_err load_model(struct trainer *tr, uint64_t recipe, char *const *
     return resume ? resume_stage(tr, checkpoint) : NM_OK;
 }
 
-static enum nm_err load_data(struct trainer *tr, const int32_t *label_of_tag)
+static enum nm_err load_data(struct trainer *tr, size_t positions, const int32_t *label_of_tag)
 {
     const struct nm_training *t = tr->training;
-    const size_t positions = nm_bert_config(tr->bert)->max_positions;
     const size_t max = t->recipe.max_length < positions ? (size_t)t->recipe.max_length : positions;
     size_t longest = 0;
     enum nm_err err = nm_dataset_init(&tr->set, tr->wp, t->train, label_of_tag, max, tr->diag);
@@ -151,8 +150,28 @@ static enum nm_err load_data(struct trainer *tr, const int32_t *label_of_tag)
                 tr->set.n, max);
     for (size_t i = 0; i < tr->stages.n; i++)
         longest = tr->stages.at[i].n > longest ? tr->stages.at[i].n : longest;
-    if (err == NM_OK && (tr->order = malloc(longest * sizeof(*tr->order))) == NULL)
+    if (err == NM_OK && (tr->order = malloc((longest + 1) * sizeof(*tr->order))) == NULL)
         err = nm_fail(tr->diag, NM_ENOMEM, "%s: out of memory", t->model);
+    return err;
+}
+
+/* The data, and whether a model on them will fit, before it is loaded. */
+static enum nm_err prepare(struct trainer *tr, const struct nm_bert_options *options, const int32_t *label_of_tag)
+{
+    const struct nm_training *t = tr->training;
+    const size_t limit = t->max_memory_mb > 0 ? t->max_memory_mb << 20 : SIZE_MAX, unused = nm_memory_free();
+    struct nm_model_config cfg;
+    enum nm_err err = nm_model_config_read(t->model, &cfg, tr->diag);
+    if (err != NM_OK)
+        return err;
+    err = load_data(tr, cfg.max_positions, label_of_tag);
+    if (err == NM_OK) {
+        tr->largest = nm_memory_largest(&tr->set, &tr->stages, &t->recipe, tr->order);
+        err = nm_memory_check(&cfg, options, &tr->largest, limit < unused ? limit : unused, tr->diag);
+    }
+    nm_model_config_clean_up(&cfg);
+    if (err == NM_OK && t->recipe.precision == NM_BF16 && !nm_bf16_is_native())
+        nm_warn("this CPU has no instructions for bf16: its roundings are emulated, which is slower than fp32");
     return err;
 }
 
@@ -169,12 +188,18 @@ static enum nm_err load(struct trainer *tr, uint64_t recipe)
     }
     for (size_t i = 0; i < n_labels && err == NM_OK; i++)
         label_of_tag[i] = (int32_t)i; /* the labels are in the order of the tags */
+    const struct nm_bert_options options = {.labels = (const char *const *)labels,
+                                            .n_labels = n_labels,
+                                            .seed = t->recipe.seed,
+                                            .n_threads = t->n_threads,
+                                            .precision = (enum nm_precision)t->recipe.precision,
+                                            .checkpointing = t->checkpointing};
     if (err == NM_OK)
-        err = load_model(tr, recipe, labels, n_labels);
+        err = prepare(tr, &options, label_of_tag);
+    if (err == NM_OK)
+        err = load_model(tr, recipe, &options);
     if (err == NM_OK)
         err = nm_tagger_check_vocabulary(tr->bert, tr->wp, t->model, tr->diag);
-    if (err == NM_OK)
-        err = load_data(tr, label_of_tag);
     free(labels);
     free(label_of_tag);
     return err;

@@ -26,6 +26,8 @@ struct nm_training {
     const struct nm_corpus *dev;  /* scored after each epoch, or NULL: with patience, the best epoch is kept */
     const struct nm_corpus *gold; /* scored at the end, or NULL */
     struct nm_recipe recipe;
+    bool checkpointing;          /* of activations: the same weights in the end, less memory, more time */
+    size_t max_memory_mb;        /* what it may take; 0: what is free */
     size_t n_threads;            /* 0: as many as there are cores */
     size_t checkpoint_steps;     /* also within an epoch, every so many steps; 0: after each epoch only */
     size_t max_steps;            /* stop there, with a checkpoint, as if killed; 0: no such limit */

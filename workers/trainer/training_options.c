@@ -10,9 +10,11 @@ static const struct {
     {"threads", "N", "(as many as there are cores)"},
     {"checkpoint-steps", "N", "a checkpoint every N steps, not only after each epoch"},
     {"max-steps", "N", "stop after step N with a checkpoint; run again to go on"},
+    {"max-memory", "MB", "what it may take at most (all that is free)"},
+    {"gradient-checkpointing", NULL, "less memory, a third more time, the same result"},
     {"force", NULL, "train even if OUT has the result of just this training"},
 };
-enum { N_MORE = sizeof(more) / sizeof(more[0]), FORCE = N_MORE - 1 };
+enum { N_MORE = sizeof(more) / sizeof(more[0]), FORCE = N_MORE - 1, CHECKPOINTING = FORCE - 1 };
 
 void nm_training_options(const struct option *own, size_t n_own, struct option out[NM_TRAINING_OPTIONS_MAX])
 {
@@ -46,7 +48,8 @@ void nm_training_help(void)
 
 int nm_training_option(struct nm_training *training, int option, const char *value)
 {
-    size_t n, *const counts[] = {&training->n_threads, &training->checkpoint_steps, &training->max_steps};
+    size_t n, *const counts[] = {&training->n_threads, &training->checkpoint_steps, &training->max_steps,
+                                 &training->max_memory_mb};
     const struct nm_recipe_field *fields = nm_recipe_fields(&n);
     struct nm_diag diag = {""};
     uint64_t count;
@@ -60,8 +63,8 @@ int nm_training_option(struct nm_training *training, int option, const char *val
         return -1;
     }
     i -= n;
-    if (i == FORCE) {
-        training->force = true;
+    if (i >= CHECKPOINTING) {
+        *(i == FORCE ? &training->force : &training->checkpointing) = true;
         return 1;
     }
     if (!nm_option_count(value, UINT32_MAX, &count)) {
