@@ -1,4 +1,5 @@
-# cmake -DROOT=dir -DOUT=file.c -DFILES=a/x,a/y -P embed.cmake: the files under ROOT as nm_template_files[].
+# cmake -DROOT=dir -DOUT=file.c -DFILES=a/x,a/y -DNAME=nm_template -DHEADER=cli/templates.h -P embed.cmake:
+# the files under ROOT as NAME_files[] and NAME_count.
 string(REPLACE "," ";" files "${FILES}")
 set(arrays "")
 set(rows "")
@@ -12,5 +13,5 @@ foreach(file IN LISTS files)
   string(APPEND rows "    {\"${template}\", \"${name}\", file_${count}, sizeof file_${count}},\n")
   math(EXPR count "${count} + 1")
 endforeach()
-file(WRITE "${OUT}" "/* made by embed.cmake from cli/templates */\n#include \"cli/templates.h\"\n\n${arrays}
-const struct nm_template_file nm_template_files[] = {\n${rows}};\nconst size_t nm_template_count = ${count};\n")
+file(WRITE "${OUT}" "/* made by embed.cmake */\n#include \"${HEADER}\"\n\n${arrays}
+const struct nm_template_file ${NAME}_files[] = {\n${rows}};\nconst size_t ${NAME}_count = ${count};\n")

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "workers/dataset/export.h"
 
 enum {
     EARLIER_RUN_LIMIT_MS = 45 * 1000, /* for the processes of a killed run to end */
@@ -355,16 +356,19 @@ enum nm_err nm_job_generate(struct nm_job *job, struct nm_diag *diag)
 enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
 {
     static const char *const formats[] = {"conll", "jsonl"};
+    struct nm_dataset *dataset = NULL;
+    uint64_t written;
     enum nm_err err = nm_file_make_dirs(job->place.data, diag);
+    if (err == NM_OK)
+        err = nm_dataset_open_place(&job->place, &dataset, diag);
     for (size_t i = 0; i < 2 && err == NM_OK; i++) {
         char name[32], path[NM_PATH_MAX];
         (void)snprintf(name, sizeof name, "train.%s", formats[i]);
         err = nm_file_join(job->place.data, name, path, sizeof path);
         if (err == NM_OK)
-            err = nm_dataset_export(&job->place, formats[i], path, &job->code, diag);
-        if (err == NM_OK && job->code != 0)
-            err = nm_fail(diag, NM_EIO, "%s could not be written (see above)", path);
+            err = nm_export_run(nm_dataset_source(dataset), nm_format_find(formats[i]), path, &written, diag);
     }
+    nm_dataset_close(&dataset);
     return err;
 }
 

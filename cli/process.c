@@ -20,6 +20,10 @@ static bool is_program(const char *path)
 enum nm_err nm_program_find(const char *name, char *out, size_t size, struct nm_diag *diag)
 {
     char own[NM_PATH_MAX];
+    if (name[0] == '/')
+        return (size_t)snprintf(out, size, "%s", name) < size && is_program(name)
+                   ? NM_OK
+                   : nm_fail(diag, NM_ENOENT, "there is no program %s", name);
     ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
     if (len > 0) {
         own[len] = '\0';

@@ -15,7 +15,8 @@
 
 enum { NM_PATH_MAX = 4096 };
 
-/* nm_program_find - where program name ("nermill-broker") is: in the directory of this executable, then in PATH.
+/* nm_program_find - where program name ("nermill-broker") is: in the directory of this executable, then in PATH;
+ * a name that begins with / is taken as it is.
  * NM_ENOENT: diag says where it was looked for. */
 enum nm_err nm_program_find(const char *name, char *out, size_t size, struct nm_diag *diag);
 

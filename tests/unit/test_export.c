@@ -11,11 +11,11 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "workers/aligner/export.h"
 #include "workers/aligner/host.h"
 #include "workers/aligner/match_conll.h"
 #include "workers/aligner/samples.h"
 #include "workers/aligner/write_sample.h"
+#include "workers/dataset/export.h"
 
 static char dir[64];
 
@@ -127,7 +127,8 @@ static enum nm_err run_export(const char *const *dirs, size_t n, struct nm_buf *
 {
     uint64_t written;
     nm_buf_reset(out);
-    enum nm_err err = nm_export_run(dirs, n, NM_EXPORT_CONLL, in_dir("out"), aside, &written, diag);
+    struct nm_source source = {.states = dirs, .n_states = n, .aside = aside};
+    enum nm_err err = nm_export_run(&source, nm_format_find("conll"), in_dir("out"), &written, diag);
     if (err == NM_OK)
         assert_int_equal(nm_file_read(in_dir("out"), out, NULL), NM_OK);
     return err;
@@ -168,10 +169,11 @@ static void test_merge(void **state)
     const char *none[] = {in_dir("nothing")};
     assert_int_equal(run_export(none, 1, &out, &diag), NM_ENOENT);
     uint64_t written;
-    assert_int_equal(nm_export_run(dirs, 1, NM_EXPORT_JSONL, in_dir("no/such/file"), NULL, &written, &diag),
-                     NM_ENOENT);
+    struct nm_source source = {.states = dirs, .n_states = 1};
+    const struct nm_format *jsonl = nm_format_find("jsonl");
+    assert_int_equal(nm_export_run(&source, jsonl, in_dir("no/such/file"), &written, &diag), NM_ENOENT);
     assert_non_null(strstr(diag.text, "no/such/file"));
-    assert_int_equal(nm_export_run(dirs, 1, NM_EXPORT_JSONL, "/dev/full/x", NULL, &written, &diag), NM_ENOENT);
+    assert_int_equal(nm_export_run(&source, jsonl, "/dev/full/x", &written, &diag), NM_ENOENT);
     nm_buf_clean_up(&out);
 }
 

@@ -7,14 +7,14 @@
 
 #include "common/log.h"
 #include "workers/aligner/aligner.h"
-#include "workers/aligner/export.h"
 #include "workers/aligner/match_conll.h"
+#include "workers/dataset/export.h"
 
 enum { STATES_MAX = 4096, WAIT_S = 30 };
 
 static const char help[] =
     "Usage: nermill-aligner --broker ENDPOINT --state DIR [--bind ENDPOINT] [--adopt ID]\n"
-    "       nermill-aligner export --state DIR [--state DIR2 ...] --format conll|jsonl [--out FILE]\n"
+    "       nermill-aligner export --state DIR [--state DIR2 ...] --format FORMAT [--out FILE]\n"
     "       nermill-aligner match --entities FILE --conll FILE\n"
     "\n"
     "Turns accepted texts into BIO samples: tokenises, finds every listed entity, keeps the samples on its own disk\n"
@@ -33,8 +33,7 @@ static const char help[] =
     "\n"
     "export writes the acknowledged samples of all DIRs, merged by task, each once; it may run beside live "
     "aligners.\n"
-    "  --format FORMAT      conll: token TAB tag, a blank line behind each sample; jsonl: one object a line, see\n"
-    "                       schemas/sample.schema.json\n"
+    "  --format FORMAT      conll, conll2003, jsonl, spacy, labelstudio, doccano or brat (a directory)\n"
     "  --aside FILE         leave the samples of these ranges of tasks out: the broker's aside.txt\n"
     "  --out FILE           replaced when all is written (default: standard output)\n"
     "\n"
@@ -195,13 +194,13 @@ static int export(const struct arguments *args)
 {
     struct nm_diag diag = {""};
     uint64_t written;
-    bool conll = args->format != NULL && strcmp(args->format, "conll") == 0;
-    if (!conll && (args->format == NULL || strcmp(args->format, "jsonl") != 0))
-        return usage("give --format conll or --format jsonl");
+    const struct nm_format *format = args->format != NULL ? nm_format_find(args->format) : NULL;
+    if (format == NULL)
+        return usage("give --format FORMAT, one of those that --help names");
     if (args->n_states == 0)
         return usage("give at least one --state DIR");
-    enum nm_err err = nm_export_run(args->states, args->n_states, conll ? NM_EXPORT_CONLL : NM_EXPORT_JSONL,
-                                    args->out, args->aside, &written, &diag);
+    struct nm_source source = {.states = args->states, .n_states = args->n_states, .aside = args->aside};
+    enum nm_err err = nm_export_run(&source, format, args->out, &written, &diag);
     if (err == NM_OK)
         nm_info("%" PRIu64 " samples written to %s", written, args->out != NULL ? args->out : "standard output");
     return finish(err, &diag);

@@ -1,0 +1,207 @@
+/* import_conll.c - a word and its tag a line: CoNLL in its dialects, and TDMSci, which has offsets in the middle.
+ *
+ * Columns are parted by tabs, or by blanks in a line without a tab; the first is the word, the last the tag.  An
+ * empty line ends a sentence; -DOCSTART- (with an id behind it, or in brackets) begins a document, as does
+ * "# newdoc id = ID" of CoNLL-U, whose other "# key = value" lines are skipped.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/utf8.h"
+#include "workers/dataset/import_parts.h"
+
+enum { COLUMNS_MAX = 64, GAP_MAX = 8 };
+
+struct word {
+    char *text, *tag; /* owned */
+    uint64_t offset, line;
+};
+
+struct reading {
+    const struct nm_import *import;
+    struct nm_import_sink sink;
+    struct nm_lines lines;
+    bool offsets; /* TDMSci */
+    struct word *words;
+    size_t n, cap;
+    char document[NM_NAME_MAX];
+    uint64_t documents;
+    struct nm_arena arena;
+};
+
+static enum nm_err fail(const struct reading *r, uint64_t line, const char *what, const char *word)
+{
+    return nm_fail(r->sink.diag, NM_EFORMAT, "%s:%" PRIu64 ": \"%.60s\" %s", r->lines.name, line, word, what);
+}
+
+static enum nm_err no_memory(const struct reading *r)
+{
+    return nm_fail(r->sink.diag, NM_ENOMEM, "%s: out of memory", r->lines.name);
+}
+
+/* How many blanks stood before each word, by TDMSci's offsets (in code points); one where they tell nothing. */
+static void find_gaps(const struct reading *r, uint32_t *gaps)
+{
+    for (size_t i = 1; i < r->n; i++) {
+        uint64_t end = r->words[i - 1].offset + nm_utf8_length(r->words[i - 1].text, strlen(r->words[i - 1].text));
+        uint64_t gap = r->words[i].offset - end;
+        gaps[i] = r->words[i].offset >= end && gap <= GAP_MAX ? (uint32_t)gap : 1;
+    }
+}
+
+static enum nm_err end_sentence(struct reading *r)
+{
+    struct nm_record record = {.document = nm_str(r->document)};
+    size_t bad = 0;
+    if (r->n == 0)
+        return NM_OK;
+    nm_arena_reset(&r->arena);
+    struct nm_tagged_word *words = nm_arena_alloc(&r->arena, r->n * sizeof *words);
+    uint32_t *gaps = nm_arena_alloc(&r->arena, r->n * sizeof *gaps);
+    record.source = nm_str(nm_arena_sprintf(&r->arena, "%s:%" PRIu64, r->lines.name, r->words[0].line));
+    if (words == NULL || gaps == NULL || record.source.len == 0)
+        return no_memory(r);
+    for (size_t i = 0; i < r->n; i++)
+        words[i] = (struct nm_tagged_word){nm_str(r->words[i].text), nm_str(r->words[i].tag)};
+    if (r->offsets)
+        find_gaps(r, gaps);
+    enum nm_err err = nm_record_from_words(&r->arena, words, r->n, r->offsets ? gaps : NULL, &record, &bad);
+    if (err == NM_EFORMAT)
+        return fail(r, r->words[bad].line, "is no tag: write O, - (masked), or TYPE behind B-, I-, E-, S-, L- or U-",
+                    r->words[bad].tag);
+    if (err == NM_OK)
+        err = nm_import_give(&r->sink, &record);
+    else
+        err = no_memory(r);
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->words[i].text);
+        free(r->words[i].tag);
+    }
+    r->n = 0;
+    return err;
+}
+
+static enum nm_err add_word(struct reading *r, struct nm_str text, struct nm_str tag, uint64_t offset)
+{
+    if (r->n == r->cap) {
+        size_t cap = r->cap * 2 + 64;
+        struct word *words = realloc(r->words, cap * sizeof *words);
+        if (words == NULL)
+            return no_memory(r);
+        r->words = words;
+        r->cap = cap;
+    }
+    struct word *word = &r->words[r->n];
+    *word = (struct word){strndup(text.ptr, text.len), strndup(tag.ptr, tag.len), offset, r->lines.number};
+    if (word->text == NULL || word->tag == NULL) {
+        free(word->text);
+        free(word->tag);
+        return no_memory(r);
+    }
+    r->n++;
+    return NM_OK;
+}
+
+/* Columns by tabs, or by runs of blanks. */
+static size_t split(const struct reading *r, struct nm_str *columns)
+{
+    const struct nm_lines *lines = &r->lines;
+    if (memchr(lines->data, '\t', lines->len) != NULL)
+        return nm_lines_split(lines, '\t', columns, COLUMNS_MAX);
+    size_t n = 0;
+    for (const char *at = lines->data, *end = at + lines->len; at < end && n < COLUMNS_MAX;) {
+        size_t len = strcspn(at, " ");
+        if (len > 0)
+            columns[n++] = (struct nm_str){at, len};
+        at += len + strspn(at + len, " ");
+    }
+    return n;
+}
+
+static enum nm_err begin_document(struct reading *r, const char *id, size_t len)
+{
+    enum nm_err err = end_sentence(r);
+    while (len > 0 && strchr(" \t()", *id) != NULL) {
+        id++;
+        len--;
+    }
+    while (len > 0 && strchr(" \t()", id[len - 1]) != NULL)
+        len--;
+    r->documents++;
+    if (len > 0 && memchr(id, ' ', len) == NULL && len < sizeof r->document)
+        (void)snprintf(r->document, sizeof r->document, "%.*s", (int)len, id);
+    else
+        (void)snprintf(r->document, sizeof r->document, "document-%" PRIu64, r->documents);
+    return err;
+}
+
+static bool begins(const struct nm_lines *lines, const char *with)
+{
+    return strncmp(lines->data, with, strlen(with)) == 0;
+}
+
+static enum nm_err take_line(struct reading *r)
+{
+    static const char docstart[] = "-DOCSTART-", newdoc[] = "# newdoc id = ";
+    const struct nm_lines *lines = &r->lines;
+    struct nm_str columns[COLUMNS_MAX];
+    if (strspn(lines->data, " \t") == lines->len)
+        return end_sentence(r);
+    if (begins(lines, docstart)) {
+        /* What stands in its further columns is "-X-" and "O"; an id has a column or brackets of its own. */
+        const char *rest = lines->data + sizeof docstart - 1;
+        bool id = *rest == '\t' || strchr(rest, '(') != NULL;
+        const char *from = id && strchr(rest, '(') != NULL ? strchr(rest, '(') : rest;
+        size_t len = id ? strlen(from) : 0;
+        return begin_document(r, from, len > 0 && from[len - 1] == 'O' ? 0 : len);
+    }
+    if (begins(lines, newdoc))
+        return begin_document(r, lines->data + sizeof newdoc - 1, lines->len - (sizeof newdoc - 1));
+    if (begins(lines, "# ") && strstr(lines->data, " = ") != NULL && strchr(lines->data, '\t') == NULL)
+        return NM_OK;
+    size_t n = split(r, columns);
+    uint64_t offset = 0;
+    if (n > COLUMNS_MAX)
+        return fail(r, lines->number, "begins a line of more than 64 columns", lines->data);
+    while (n > 2 && columns[n - 1].len == 0) /* a tab too many at the end */
+        n--;
+    if (n < 2 || columns[n - 1].len == 0)
+        return fail(r, lines->number, "has no tag behind it: a line needs a word and its tag", lines->data);
+    if (columns[0].len == 0)
+        return fail(r, lines->number, "begins with a tab: the word is missing", lines->data);
+    if (r->offsets && (n != 3 || !nm_import_number(columns[1], &offset)))
+        return fail(r, lines->number, "is no line of TDMSci: word, offset and tag, parted by tabs", lines->data);
+    return add_word(r, columns[0], columns[n - 1], offset);
+}
+
+static enum nm_err read_words(const struct nm_import *import, bool offsets, const struct nm_import_sink *sink)
+{
+    struct reading r = {.import = import, .sink = *sink, .offsets = offsets};
+    nm_arena_init(&r.arena, 0);
+    enum nm_err err = nm_lines_open(&r.lines, import->path, sink->diag);
+    while (err == NM_OK && (err = nm_lines_next(&r.lines, sink->diag)) == NM_OK)
+        err = take_line(&r);
+    if (err == NM_ENOENT && r.lines.file != NULL)
+        err = end_sentence(&r);
+    for (size_t i = 0; i < r.n; i++) {
+        free(r.words[i].text);
+        free(r.words[i].tag);
+    }
+    free(r.words);
+    nm_lines_close(&r.lines);
+    nm_arena_clean_up(&r.arena);
+    return err;
+}
+
+enum nm_err nm_import_conll(const struct nm_import *import, nm_record_fn fn, void *ctx,
+                            struct nm_record_counts *counts, struct nm_diag *diag)
+{
+    return read_words(import, false, &(struct nm_import_sink){fn, ctx, counts, diag});
+}
+
+enum nm_err nm_import_tdmsci(const struct nm_import *import, nm_record_fn fn, void *ctx,
+                             struct nm_record_counts *counts, struct nm_diag *diag)
+{
+    return read_words(import, true, &(struct nm_import_sink){fn, ctx, counts, diag});
+}
