@@ -41,6 +41,13 @@ static int unknown_format(const char *command, const char *name)
     return NM_EXIT_USAGE;
 }
 
+/* An option that does not fit is the command line's fault. */
+static int complain(const char *command, enum nm_err err, const struct nm_diag *diag)
+{
+    int code = nm_complain(command, err, diag);
+    return err == NM_EINVAL ? NM_EXIT_USAGE : code;
+}
+
 /* The name of a data set for its card: the directory's or file's. */
 static void title_of(const char *named, char *out, size_t size)
 {
@@ -134,7 +141,7 @@ int nm_command_export(int argc, char **argv)
     code = NM_EXIT_OK;
     enum nm_err err =
         parquet ? export_parquet(argv[1], state, out, &code, &diag) : export_by(writer, argv[1], state, out, &diag);
-    return err == NM_OK ? code : nm_complain("export", err, &diag);
+    return err == NM_OK ? code : complain("export", err, &diag);
 }
 
 /* ---- import ---------------------------------------------------------------------------------------------------- */
@@ -206,11 +213,10 @@ int nm_command_import(int argc, char **argv)
     import.path = argv[1];
     struct importing importing = {.import = &import}, *from = &importing;
     if (writer->wants_types && strcmp(import.path, "-") == 0)
-        return nm_complain("import", nm_fail(&diag, NM_EINVAL, "--to %s reads its input twice: name a file", to),
-                           &diag);
+        return complain("import", nm_fail(&diag, NM_EINVAL, "--to %s reads its input twice: name a file", to), &diag);
     enum nm_err err = nm_export_records(read_import, &from, writer, out, &written, &diag);
     if (err != NM_OK)
-        return nm_complain("import", err, &diag);
+        return complain("import", err, &diag);
     print_counts(&importing.counts);
     return NM_EXIT_OK;
 }

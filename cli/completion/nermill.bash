@@ -33,8 +33,15 @@ _nermill() {
         program+=("${COMP_WORDS[1]}")
     fi
     case $previous in
-    --format | -f) mapfile -t COMPREPLY < <(compgen -W "conll jsonl" -- "$current") ;;
-    --template | -t) mapfile -t COMPREPLY < <(compgen -W "biomed minimal" -- "$current") ;;
+    --format | -f | --to | -t)
+        local forms="conll conll2003 jsonl spacy parquet labelstudio doccano brat"
+        case ${COMP_WORDS[1]}:$previous in
+        import:--format | import:-f) forms="conll bc4chemd pubtator tdmsci jsonl" ;;
+        init:-t) forms="biomed minimal" ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$forms" -- "$current")
+        ;;
+    --template) mapfile -t COMPREPLY < <(compgen -W "biomed minimal" -- "$current") ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W "debug info warn error" -- "$current") ;;
     *)
         case $current in

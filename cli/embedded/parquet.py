@@ -35,8 +35,8 @@ def features(labels):
     def value(dtype):
         return {"dtype": dtype, "_type": "Value"}
 
-    def sequence(feature):
-        return {"feature": feature, "_type": "List"}
+    def sequence(feature):  # a list of one: what datasets before and since version 4 understands
+        return [feature]
 
     entity = {"start": value("int32"), "end": value("int32"), "type": value("string"), "text": value("string")}
     return {"id": value("string"), "text": value("string"), "tokens": sequence(value("string")),

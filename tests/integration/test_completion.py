@@ -25,7 +25,7 @@ class Completion(unittest.TestCase):
 
     def test_commands(self):
         offered = self.complete("")
-        for command in ("init", "validate", "preview", "run", "status", "export", "train", "evaluate", "predict", "pause", "resume",
+        for command in ("init", "validate", "preview", "run", "status", "export", "import", "train", "evaluate", "predict", "pause", "resume",
                         "drain", "limit", "dead", "peek", "kick", "bury", "workers"):
             self.assertIn(command, offered)
         self.assertEqual(self.complete("ru"), ["run"])
@@ -37,7 +37,8 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("pause", "--end"), ["--endpoint"])
 
     def test_values(self):
-        self.assertEqual(self.complete("export", "--format", ""), ["conll", "jsonl"])
+        self.assertEqual(self.complete("export", "--format", ""), ["conll", "conll2003", "jsonl", "spacy", "parquet", "labelstudio", "doccano", "brat"])
+        self.assertIn("pubtator", self.complete("import", "--format", ""))
 
     def test_files_where_nothing_else_fits(self):
         self.assertEqual(self.complete("run", "exa"), [])

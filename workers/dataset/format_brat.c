@@ -41,7 +41,7 @@ static enum nm_err add_types(struct nm_writer *w, struct nm_buf *conf, struct nm
         for (size_t k = 0; k < i; k++) {
             add_name(other, sizeof other, w->types->names[k], strlen(w->types->names[k]));
             if (strcmp(name, other) == 0)
-                return nm_fail(diag, NM_EINVAL,
+                return nm_fail(diag, NM_EFORMAT,
                                "brat knows letters, digits, - and _ only: the types '%s' and '%s' "
                                "would both be %s",
                                w->types->names[k], w->types->names[i], name);

@@ -47,7 +47,12 @@ static enum nm_err end_array(struct nm_writer *w, struct nm_diag *diag)
                                                   : nm_fail(diag, NM_ENOMEM, "export: out of memory");
 }
 
-/* ---- spaCy ----------------------------------------------------------------------------------------------------- */
+/* ---- spaCy -----------------------------------------------------------------------------------------------------
+ *
+ * spaCy's tokens make up the whole text: a token may have one blank behind it, and whatever else lies between two of
+ * ours is a token too, as with spaCy's own tokeniser.  Without "space" its converter would leave such text out, and
+ * every offset behind it would be wrong.
+ */
 
 /* BIO as BILUO, which spaCy's converter reads: does the next token go on with this one's mention? */
 static char biluo(const struct nm_msg_sample *sample, size_t i)
@@ -59,33 +64,60 @@ static char biluo(const struct nm_msg_sample *sample, size_t i)
     return goes_on ? 'I' : 'L';
 }
 
+/* One token of spaCy's, and what is to be known about those before it. */
+struct spacy {
+    struct json_out o;
+    const struct nm_msg_sample *sample;
+    uint64_t n, at; /* tokens written; bytes of the text that they make up */
+};
+
+/* The text up to end as a token; its tag is that of our token i, with the letter given (0: without a letter). */
+static void add_spacy_token(struct spacy *s, uint64_t end, char letter, struct nm_str tag)
+{
+    const struct nm_msg_sample *sample = s->sample;
+    add_number(&s->o, s->n > 0 ? ",{\"id\":" : "{\"id\":", s->n);
+    add_string(&s->o, ",\"orth\":", sample->text.ptr + s->at, end - s->at);
+    if (letter == 0) {
+        add_string(&s->o, ",\"ner\":", tag.ptr, tag.len);
+    } else {
+        char text[NM_NAME_MAX + 8];
+        int n = snprintf(text, sizeof text, "%c-%.*s", letter, (int)tag.len - 2, tag.ptr + 2);
+        add_string(&s->o, ",\"ner\":", text, (size_t)n);
+    }
+    bool blank = end < sample->text.len && sample->text.ptr[end] == ' ';
+    add(&s->o, blank ? ",\"space\":true}" : ",\"space\":false}");
+    s->at = end + blank;
+    s->n++;
+}
+
+/* What lies between the tokens, up to end; inside: within the mention that token i goes on with. */
+static void add_spacy_gap(struct spacy *s, uint64_t end, size_t i)
+{
+    struct nm_str tag = i < s->sample->n_tokens ? s->sample->tokens[i].tag : nm_str("O");
+    bool inside = tag.len > 2 && tag.ptr[0] == 'I';
+    if (s->at < end)
+        add_spacy_token(s, end, inside ? 'I' : 0, inside ? tag : nm_str("O"));
+}
+
 static enum nm_err write_spacy(struct nm_writer *w, const struct nm_record *record, struct nm_diag *diag)
 {
     const struct nm_msg_sample *sample = &record->sample;
-    struct json_out o = {.buf = &w->buf};
-    add_number(&o, w->written > 0 ? ",\n{\"id\":" : "\n{\"id\":", w->written);
-    add_string(&o, ",\"paragraphs\":[{\"raw\":", sample->text.ptr, sample->text.len);
-    add(&o, ",\"sentences\":[{\"tokens\":[");
-    for (size_t i = 0; i < sample->n_tokens && o.err == NM_OK; i++) {
+    struct spacy s = {.o = {.buf = &w->buf}, .sample = sample};
+    add_number(&s.o, w->written > 0 ? ",\n{\"id\":" : "\n{\"id\":", w->written);
+    add_string(&s.o, ",\"paragraphs\":[{\"raw\":", sample->text.ptr, sample->text.len);
+    add(&s.o, ",\"sentences\":[{\"tokens\":[");
+    for (size_t i = 0; i < sample->n_tokens && s.o.err == NM_OK; i++) {
         const struct nm_msg_token *token = &sample->tokens[i];
         if (!in_text(sample, token->start, token->end)) {
-            o.err = NM_EFORMAT;
+            s.o.err = NM_EFORMAT;
             break;
         }
-        add_number(&o, i > 0 ? ",{\"id\":" : "{\"id\":", i);
-        add_string(&o, ",\"orth\":", sample->text.ptr + token->start, token->end - token->start);
-        if (token->tag.len < 3) {
-            add_string(&o, ",\"ner\":", token->tag.ptr, token->tag.len);
-        } else {
-            char tag[NM_NAME_MAX + 8];
-            int n =
-                snprintf(tag, sizeof tag, "%c-%.*s", biluo(sample, i), (int)token->tag.len - 2, token->tag.ptr + 2);
-            add_string(&o, ",\"ner\":", tag, (size_t)n);
-        }
-        add(&o, "}");
+        add_spacy_gap(&s, token->start, i);
+        add_spacy_token(&s, token->end, token->tag.len > 2 ? biluo(sample, i) : 0, token->tag);
     }
-    add(&o, "],\"brackets\":[]}],\"cats\":[]}]}");
-    return nm_format_done(w, record, o.err, diag);
+    add_spacy_gap(&s, sample->text.len, sample->n_tokens);
+    add(&s.o, "],\"brackets\":[]}],\"cats\":[]}]}");
+    return nm_format_done(w, record, s.o.err, diag);
 }
 
 const struct nm_format nm_format_spacy = {

@@ -117,8 +117,11 @@ static enum nm_err give_section(struct reading *r, const struct nm_lines *lines,
                            "%s:%" PRIu64 ": the %s of %" PRIu64 " has \"%.*s\" there, not \"%.*s\"",
                            r->import->annotations, mark->line, section == 'T' ? "title" : "abstract", pmid, (int)len,
                            there, (int)mark->text.len, mark->text.ptr);
-        passage.spans[passage.n++] =
-            (struct nm_text_span){.start = bytes[mark->start], .end = bytes[mark->end], .type = mark->type};
+        passage.spans[passage.n++] = (struct nm_text_span){.start = bytes[mark->start],
+                                                           .end = bytes[mark->end],
+                                                           .type = mark->type,
+                                                           .index = NM_NO_INDEX,
+                                                           .note = nm_str("")};
     }
     return nm_import_passage(&r->sink, &passage, r->import->sentences, &r->arena);
 }

@@ -133,7 +133,8 @@ static enum nm_err add_span(struct reading *r, uint64_t start, uint64_t end, str
         r->spans = spans;
         r->cap = cap;
     }
-    r->spans[r->n] = (struct nm_text_span){.start = r->bytes[start], .end = r->bytes[end]};
+    r->spans[r->n] = (struct nm_text_span){
+        .start = r->bytes[start], .end = r->bytes[end], .index = NM_NO_INDEX, .note = nm_str("")};
     return copy(r, type, &r->spans[r->n++].type);
 }
 

@@ -98,8 +98,9 @@ static enum nm_err take_span(const struct reading *r, const json_t *item, struct
     if (!json_is_null(type) && (!json_is_string(type) || json_string_length(type) == 0))
         return fail(r, "a span needs a type: a name, or null where it is masked");
     span->requested = json_is_true(json_object_get(item, "requested"));
-    span->index = take_count(item, "index");
-    return take_text(r, type, &span->type);
+    span->index = json_is_integer(json_object_get(item, "index")) ? take_count(item, "index") : NM_NO_INDEX;
+    enum nm_err err = take_text(r, json_object_get(item, "note"), &span->note);
+    return err == NM_OK ? take_text(r, type, &span->type) : err;
 }
 
 /* Is there a list of spans?  Of those that are, with the tokens to be found. */
@@ -161,19 +162,22 @@ static enum nm_err take_mentions(const struct reading *r, const json_t *list)
     sample->mentions = nm_arena_alloc(r->arena, (json_array_size(list) + 1) * sizeof *sample->mentions);
     if (sample->mentions == NULL)
         return no_memory(r);
+    uint64_t end = 0; /* of the one before */
     json_array_foreach(list, i, item)
     {
         struct nm_text_span span;
         err = take_span(r, item, &span);
         if (err != NM_OK)
             return err;
-        if (i > 0 && span.start < sample->mentions[i - 1].end)
+        if (span.start < end)
             return fail(r, "beside tokens and offsets, entities have to be in order and may not overlap");
+        end = span.end;
         sample->mentions[sample->n_mentions++] = (struct nm_msg_mention){.start = span.start,
                                                                          .end = span.end,
                                                                          .type = span.type,
                                                                          .requested = span.requested,
-                                                                         .index = span.index};
+                                                                         .index = span.index,
+                                                                         .note = span.note};
     }
     return NM_OK;
 }

@@ -66,7 +66,8 @@ static void mark_token(struct marking *m, const struct nm_msg_token *token, cons
                   !same(m->open->type, tag->type);
     if (begins) {
         m->open = &m->sample->mentions[m->sample->n_mentions++];
-        *m->open = (struct nm_msg_mention){.start = token->start, .type = tag->type};
+        *m->open = (struct nm_msg_mention){
+            .start = token->start, .type = tag->type, .index = NM_NO_INDEX, .note = nm_str("")};
     }
     m->open->end = token->end;
 }
@@ -97,7 +98,7 @@ static enum nm_err tag_tokens(struct nm_arena *arena, struct nm_msg_sample *samp
         sample->tokens[i].tag = nm_str("O");
     for (size_t k = 0; k < sample->n_mentions; k++) {
         const struct nm_msg_mention *mention = &sample->mentions[k];
-        const char *begin = "-", *inside = "-";
+        const char *begin = NM_TAG_TEXT_MASKED, *inside = NM_TAG_TEXT_MASKED;
         if (!nm_mention_masked(mention)) {
             begin = nm_arena_sprintf(arena, "B-%.*s", (int)mention->type.len, mention->type.ptr);
             inside = nm_arena_sprintf(arena, "I-%.*s", (int)mention->type.len, mention->type.ptr);
@@ -188,7 +189,8 @@ static bool fit(const struct nm_msg_sample *sample, const struct nm_text_span *s
                                        .end = cut ? sample->tokens[last].end : span->end,
                                        .type = cut ? nm_str("") : span->type,
                                        .requested = span->requested,
-                                       .index = span->index};
+                                       .index = span->index,
+                                       .note = cut ? nm_str("cut") : span->note};
     counts->cut += cut;
     return true;
 }

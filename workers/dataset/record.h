@@ -48,7 +48,8 @@ struct nm_text_span {
     uint64_t start, end;
     struct nm_str type;
     bool requested;
-    uint64_t index;
+    uint64_t index;     /* NM_NO_INDEX: on no list */
+    struct nm_str note; /* as in a sample's mention */
 };
 
 /* nm_record_from_spans - the text tokenised, the spans (which are sorted) as mentions and tags.  Of two that overlap
