@@ -29,8 +29,8 @@ class Import(harness.Case):
 
     def test_conll_2003(self):
         samples, said = self.take("conll2003.txt")
-        self.assertEqual([s["text"] for s in samples], ["Novelia sells Zarapam .", "Patients with mild sleep loss improved .",
-                                                        "Nothing happened ."])
+        self.assertEqual([s["text"] for s in samples], ["Novelia sells Zarapam.", "Patients with mild sleep loss improved.",
+                                                        "Nothing happened."])
         self.assertEqual([mentions(s) for s in samples], [[("Novelia", "ORG"), ("Zarapam", "DRUG")],
                                                           [("mild sleep loss", "DISEASE")], []])
         self.assertEqual([s["document"] for s in samples], ["document-1", "document-1", "document-2"])
@@ -49,7 +49,7 @@ class Import(harness.Case):
 
     def test_three_columns(self):
         samples, _ = self.take("three_columns.conll")
-        self.assertEqual(mentions(samples[0]), [("α - Zarapam", "DRUG")])
+        self.assertEqual(mentions(samples[0]), [("α-Zarapam", "DRUG")])
         self.assertEqual(samples[0]["document"], "note-7")
 
     def test_tdmsci(self):

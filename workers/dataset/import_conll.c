@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "workers/aligner/detokenize.h"
 #include "workers/dataset/import_parts.h"
 
 enum { COLUMNS_MAX = 64, GAP_MAX = 8 };
@@ -27,6 +28,8 @@ struct reading {
     size_t n, cap;
     char document[NM_NAME_MAX];
     uint64_t documents;
+    struct nm_tokenizer *tokenizer;
+    struct nm_tokens tokens; /* work space */
     struct nm_arena arena;
 };
 
@@ -41,13 +44,26 @@ static enum nm_err no_memory(const struct reading *r)
 }
 
 /* How many blanks stood before each word, by TDMSci's offsets (in code points); one where they tell nothing. */
-static void find_gaps(const struct reading *r, uint32_t *gaps)
+static void gaps_by_offsets(const struct reading *r, uint32_t *gaps)
 {
     for (size_t i = 1; i < r->n; i++) {
         uint64_t end = r->words[i - 1].offset + nm_utf8_length(r->words[i - 1].text, strlen(r->words[i - 1].text));
         uint64_t gap = r->words[i].offset - end;
         gaps[i] = r->words[i].offset >= end && gap <= GAP_MAX ? (uint32_t)gap : 1;
     }
+}
+
+/* Natural text again, as far as it can be guessed, that our own tokeniser cuts into the same words. */
+static enum nm_err gaps_by_guess(struct reading *r, const struct nm_tagged_word *words, uint32_t *gaps)
+{
+    bool exact;
+    struct nm_str *texts = nm_arena_alloc(&r->arena, r->n * sizeof *texts);
+    if (texts == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < r->n; i++)
+        texts[i] = words[i].text;
+    nm_detokenize(texts, r->n, gaps);
+    return nm_detokenize_fit(texts, r->n, r->tokenizer, gaps, &r->tokens, &exact);
 }
 
 static enum nm_err end_sentence(struct reading *r)
@@ -64,9 +80,13 @@ static enum nm_err end_sentence(struct reading *r)
         return no_memory(r);
     for (size_t i = 0; i < r->n; i++)
         words[i] = (struct nm_tagged_word){nm_str(r->words[i].text), nm_str(r->words[i].tag)};
+    enum nm_err err = NM_OK;
     if (r->offsets)
-        find_gaps(r, gaps);
-    enum nm_err err = nm_record_from_words(&r->arena, words, r->n, r->offsets ? gaps : NULL, &record, &bad);
+        gaps_by_offsets(r, gaps);
+    else
+        err = gaps_by_guess(r, words, gaps);
+    if (err == NM_OK)
+        err = nm_record_from_words(&r->arena, words, r->n, gaps, &record, &bad);
     if (err == NM_EFORMAT)
         return fail(r, r->words[bad].line, "is no tag: write O, - (masked), or TYPE behind B-, I-, E-, S-, L- or U-",
                     r->words[bad].tag);
@@ -179,7 +199,11 @@ static enum nm_err read_words(const struct nm_import *import, bool offsets, cons
 {
     struct reading r = {.import = import, .sink = *sink, .offsets = offsets};
     nm_arena_init(&r.arena, 0);
+    nm_tokens_init(&r.tokens);
+    r.tokenizer = nm_tokenizer_new(NM_TOKENIZER_BIOMEDICAL);
     enum nm_err err = nm_lines_open(&r.lines, import->path, sink->diag);
+    if (err == NM_OK && r.tokenizer == NULL)
+        err = no_memory(&r);
     while (err == NM_OK && (err = nm_lines_next(&r.lines, sink->diag)) == NM_OK)
         err = take_line(&r);
     if (err == NM_ENOENT && r.lines.file != NULL)
@@ -189,6 +213,8 @@ static enum nm_err read_words(const struct nm_import *import, bool offsets, cons
         free(r.words[i].tag);
     }
     free(r.words);
+    nm_tokenizer_destroy(&r.tokenizer);
+    nm_tokens_clean_up(&r.tokens);
     nm_lines_close(&r.lines);
     nm_arena_clean_up(&r.arena);
     return err;
