@@ -17,6 +17,7 @@
 #include "workers/trainer/optimizer.h"
 #include "workers/trainer/stages.h"
 #include "workers/trainer/tagger.h"
+#include "workers/trainer/train_log.h"
 #include "workers/trainer/wordpiece.h"
 
 enum { REPORT_MS = 2000 };
@@ -34,6 +35,7 @@ struct trainer {
     struct nm_corpus held_out;    /* the recipe's dev share: borrows the training data's sentences */
     const struct nm_corpus *dev;  /* that, or the caller's, or NULL */
     struct nm_checkpoint state;
+    struct nm_train_log *log;
     /* since the last progress line */
     int64_t reported_ms;
     double loss_sum;
@@ -216,27 +218,32 @@ static double epochs_done(const struct trainer *tr)
     return (double)s->first_epoch + (double)(tr->state.step - s->first_step) / (double)s->steps_per_epoch;
 }
 
-static void report(struct trainer *tr, double loss, uint64_t tokens_before)
+/* A step's figures into the log, and now and then a line for people. */
+static void report(struct trainer *tr, struct nm_train_step *step, uint64_t tokens_before)
 {
-    tr->loss_sum += loss;
-    tr->loss_steps++;
     int64_t now = nm_clock_mono_ms();
+    double mine = (double)(now - tr->started_ms) / 1000 + 1e-3;
+    double rate = (double)(tr->state.tokens - tokens_before) / mine;
+    step->step = tr->state.step;
+    step->epoch = epochs_done(tr);
+    step->tokens_per_s = rate;
+    nm_train_log_step(tr->log, step);
+    tr->loss_sum += step->loss;
+    tr->loss_steps++;
     bool last = tr->state.step == tr->stages.steps;
     if (now - tr->reported_ms < REPORT_MS && !last)
         return;
-    double mine = (double)(now - tr->started_ms) / 1000 + 1e-3;
-    double rate = (double)(tr->state.tokens - tokens_before) / mine;
     double per_step = (double)tr->state.tokens / (double)tr->state.step;
     long left = (long)(per_step * (double)(tr->stages.steps - tr->state.step) / rate);
     nm_info("step %zu/%zu  epoch %.1f/%zu  loss %.4f  %.0f tokens/s  %ld:%02ld left", tr->state.step,
-            tr->stages.steps, epochs_done(tr), tr->stages.epochs, tr->loss_sum / (double)tr->loss_steps, rate,
-            left / 60, left % 60);
+            tr->stages.steps, step->epoch, tr->stages.epochs, tr->loss_sum / (double)tr->loss_steps, rate, left / 60,
+            left % 60);
     tr->reported_ms = now;
     tr->loss_sum = 0;
     tr->loss_steps = 0;
 }
 
-static enum nm_err train_step(struct trainer *tr, double *loss)
+static enum nm_err train_step(struct trainer *tr, struct nm_train_step *out)
 {
     const struct nm_recipe *r = &tr->training->recipe;
     const struct nm_stage *stage = tr->stage;
@@ -247,14 +254,15 @@ static enum nm_err train_step(struct trainer *tr, double *loss)
         return nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for a batch", tr->state.step + 1);
     uint64_t key = nm_mix64(r->seed ^ nm_mix64(tr->state.step + 1));
     nm_bert_zero_grad(tr->bert);
-    enum nm_err err = nm_bert_train(tr->bert, &batch, 1.0f, key, loss, NULL, tr->diag);
+    enum nm_err err = nm_bert_train(tr->bert, &batch, 1.0f, key, &out->loss, NULL, tr->diag);
     if (err != NM_OK)
         return err;
-    double norm = nm_optimizer_step(tr->optimizer);
+    out->lr = (double)nm_optimizer_lr(tr->optimizer);
+    out->grad_norm = nm_optimizer_step(tr->optimizer);
     tr->state.step++;
     tr->state.tokens += batch.n_tokens;
-    tr->state.loss_sum += *loss;
-    if (!isfinite(norm) || !isfinite(*loss))
+    tr->state.loss_sum += out->loss;
+    if (!isfinite(out->grad_norm) || !isfinite(out->loss))
         return nm_fail(tr->diag, NM_ESTATE, "step %zu: the loss is not finite any more: lower --lr (it is %g)",
                        tr->state.step, stage->lr);
     return NM_OK;
@@ -284,6 +292,9 @@ static enum nm_err evaluate(struct trainer *tr, const struct nm_corpus *corpus, 
 static enum nm_err save_checkpoint(struct trainer *tr)
 {
     tr->state.seconds = seconds(tr);
+    enum nm_err err = nm_train_log_flush(tr->log, tr->diag); /* before it: what is done is logged */
+    if (err != NM_OK)
+        return err;
     return nm_checkpoint_save(tr->training->out, &tr->state, tr->bert, tr->optimizer, tr->diag);
 }
 
@@ -298,6 +309,7 @@ static enum nm_err score_epoch(struct trainer *tr)
     const double f1 = scores.micro.f1;
     nm_info("epoch %zu  mean loss %.4f  dev P %.4f  R %.4f  F1 %.4f", tr->state.n_losses,
             tr->state.losses[tr->state.n_losses - 1], scores.micro.precision, scores.micro.recall, f1);
+    nm_train_log_scores(tr->log, tr->state.step, epochs_done(tr), &scores.micro);
     nm_scores_clean_up(&scores);
     const bool last = tr->stage == &tr->stages.at[tr->stages.n - 1];
     if (!keeps_best(t) || !last || (tr->state.best_epoch > 0 && f1 <= tr->state.best_f1))
@@ -346,13 +358,13 @@ static enum nm_err loop(struct trainer *tr)
     tr->seconds_before = tr->state.seconds;
     tr->started_ms = tr->reported_ms = nm_clock_mono_ms();
     for (bool first = true; tr->state.step < tr->stages.steps && !out_of_patience(tr); first = false) {
-        double loss = 0;
+        struct nm_train_step step = {0};
         enum nm_err err = prepare_step(tr, first);
         if (err == NM_OK)
-            err = train_step(tr, &loss);
+            err = train_step(tr, &step);
         if (err != NM_OK)
             return err;
-        report(tr, loss, tokens_before);
+        report(tr, &step, tokens_before);
         bool stop = (t->stop != NULL && *t->stop != 0) || (t->max_steps > 0 && tr->state.step >= t->max_steps);
         if ((tr->state.step - tr->stage->first_step) % tr->stage->steps_per_epoch == 0)
             err = end_epoch(tr);
@@ -446,6 +458,8 @@ enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_trainin
         err = nm_file_make_dirs(training->out, diag);
     if (err == NM_OK)
         err = load(&tr, recipe);
+    if (err == NM_OK)
+        err = nm_train_log_open(&tr.log, training->out, tr.state.step, tr.stages.steps, diag);
     if (err == NM_OK) {
         nm_info("%zu sentences (%zu gold, %zu held out), %zu tokens, %zu types; %zu steps of %zu sentences", tr.set.n,
                 n_gold, tr.stages.n_dev, tr.set.starts[tr.set.n], training->train->n_types, tr.stages.steps,
@@ -454,6 +468,7 @@ enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_trainin
     }
     if (err == NM_OK)
         err = finish(&tr, result);
+    nm_train_log_close(&tr.log);
     nm_optimizer_destroy(&tr.optimizer);
     nm_bert_destroy(&tr.bert);
     nm_wordpiece_destroy(&tr.wp);
