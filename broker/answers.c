@@ -190,8 +190,10 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     if (!err && verdict == NM_VERDICT_UNKNOWN)
         err = log_buried(b, response, &ended);
     if (!err && applied) {
-        endpoint_answered(b, response->endpoint);
-        measure_response(b, response);
+        if (!response->reused) {
+            endpoint_answered(b, response->endpoint);
+            measure_response(b, response);
+        }
         err = nm_ledger_response_packed(b->ledger, response, nm_msg_map(b->in.data, b->in.len));
         if (!err && response->accepted)
             err = nm_recent_keep(&b->recent, response);

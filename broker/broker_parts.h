@@ -195,6 +195,8 @@ void nm_again_settle(struct nm_broker *b);
 /* generation.c - what the samples are made with (digest: of the entities; blobs: of the broker, for its files) */
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
                             const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
+/* nm_reuse_offer - add to a task what earlier generations were answered at its place (reuse.c). */
+enum nm_err nm_reuse_offer(struct nm_broker *b, struct nm_msg_task *msg, struct nm_diag *diag);
 /* nm_generation_open - open the ledger; how: "keep", "fresh" or NULL, for changed settings. */
 enum nm_err nm_generation_open(struct nm_broker *b, const char *how, struct nm_diag *diag);
 /* nm_generation_find - the index of an entity; UINT64_MAX: not listed.  ctx: the broker. */

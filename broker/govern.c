@@ -260,6 +260,10 @@ enum nm_err nm_govern_response(struct nm_broker *b, const struct session *s, con
     if (!live || live->worker != s->number) /* counted when its lease was lost, or handed in before */
         return NM_OK;
     uint32_t endpoint = live->grant.endpoint;
+    if (response->reused) {
+        nm_governor_release(b->governor, &live->grant);
+        return drop(b, live);
+    }
     nm_governor_settle(b->governor, &live->grant, response->tokens_in, response->tokens_out, b->now);
     nm_governor_answered(b->governor, endpoint, (int64_t)(response->latency_ms & INT32_MAX), b->now);
     nm_governor_prompt(b->governor, endpoint, response->prompt_bound);

@@ -88,6 +88,8 @@ static enum nm_err build_task(struct nm_broker *b, const struct nm_queue_task *t
     msg->type = NM_MSG_task;
     nm_govern_name(b, t);
     err = name_entities(b, t);
+    if (!err)
+        err = nm_reuse_offer(b, t, diag);
     return err ? err : add_feedback(b, t, diag);
 }
 

@@ -221,6 +221,7 @@ enum nm_err nm_ledger_response_packed(struct nm_ledger *ledger, const struct nm_
     c->calls++;
     c->accepted += response->accepted;
     c->rejected += !response->accepted;
+    c->reused += response->reused;
     c->tokens_in += response->tokens_in;
     c->tokens_out += response->tokens_out;
     c->cost_micros += response->cost_micros;

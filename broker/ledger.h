@@ -75,7 +75,8 @@ struct nm_ledger_renewal {
     X(foreign)    /* answers to tasks that were never leased */                                                      \
     X(expired)    /* leases that ran out */                                                                          \
     X(extra)      /* extra tasks opened */                                                                           \
-    X(kicked)     /* dead tasks opened again */
+    X(kicked)     /* dead tasks opened again */                                                                      \
+    X(reused)     /* of the answered calls, those that an earlier answer stood for */
 
 struct nm_ledger_counters {
 #define NM_LEDGER_COUNTER(name) uint64_t name;

@@ -73,6 +73,7 @@ static void tally(struct nm_check *c, const struct nm_msg_response *r)
     sum->calls++;
     sum->accepted += r->accepted;
     sum->rejected += !r->accepted;
+    sum->reused += r->reused;
     sum->tokens_in += r->tokens_in;
     sum->tokens_out += r->tokens_out;
     sum->cost_micros += r->cost_micros;

@@ -247,6 +247,7 @@ static void set_counters(const struct nm_broker *b, json_t *o)
     set(o, "responses", c->calls);
     set(o, "accepted", c->accepted);
     set(o, "rejected", c->rejected);
+    set(o, "reused", c->reused);
     json_object_set_new(o, "accepted_share", json_real(c->calls ? (double)c->accepted / (double)c->calls : 0));
     json_object_set_new(o, "rejected_by_rule", rules_json(b));
     set(o, "aligned", nm_queue_get_totals(b->queue)->done);

@@ -64,6 +64,7 @@ struct table {
      .count_offset = offsetof(struct nm_msg_##owner, n_##member),                                                    \
      .max = (limit),                                                                                                 \
      .item = &of##_table},
+#define FIELD_LIST_answer(owner, member, limit) FIELD_LIST(owner, member, limit, answer)
 #define FIELD_LIST_entity(owner, member, limit) FIELD_LIST(owner, member, limit, entity)
 #define FIELD_LIST_hold(owner, member, limit) FIELD_LIST(owner, member, limit, hold)
 #define FIELD_LIST_aligner(owner, member, limit) FIELD_LIST(owner, member, limit, aligner)
@@ -79,6 +80,10 @@ struct table {
         .n_fields = sizeof owner##_fields / sizeof *owner##_fields,                                                  \
     };
 
+#define F(kind, member, limit) FIELD_##kind(answer, member, limit)
+static const struct field answer_fields[] = {NM_FIELDS_answer(F)};
+TABLE(answer)
+#undef F
 #define F(kind, member, limit) FIELD_##kind(entity, member, limit)
 static const struct field entity_fields[] = {NM_FIELDS_entity(F)};
 TABLE(entity)

@@ -25,6 +25,7 @@ enum {
     NM_NAME_MAX = 256,
     NM_LINE_MAX = 4096,
     NM_LIST_MAX = 1 << 20, /* items in one list */
+    NM_ANSWERS_MAX = 8,    /* earlier answers in one task */
     NM_SPANS_MAX = 4096,   /* mentions in one text */
     NM_FINGERPRINT_MAX = 1024
 };
@@ -83,6 +84,11 @@ struct nm_str nm_str(const char *s);
  * the project's types, and enum nm_span_state. */
 #define NM_FIELDS_span(X) X(U64, start, 0) X(U64, end, 0) X(U64, type, 0) X(U64, state, 0)
 
+/* One answer to an earlier generation's request for the same place of the plan: it is used again if the request is the
+ * same.  request: as in a response. */
+#define NM_FIELDS_answer(X)                                                                                          \
+    X(U64, task, 0) X(U64, request, 0) X(STR, endpoint, NM_NAME_MAX) X(BIN, body, NM_BODY_MAX)
+
 /* worker -> broker, first on every connection and whenever the broker does not know the sender.
  * worker: persistent id; credit: how many tasks it takes at once; holding: what it has not had acknowledged;
  * endpoint: where an aligner serves its shards; run: the run it last worked for, empty if none; places: of an
@@ -123,7 +129,8 @@ struct nm_str nm_str(const char *s);
 #define NM_FIELDS_error(X) X(U64, code, 0) X(STR, text, NM_LINE_MAX)
 
 /* broker -> generator: make one LLM call.  feedback_*: what was wrong with the last attempt's text; endpoint: where
- * (empty: anywhere); prompt_max: tokens that the prompt may have at most (0: any). */
+ * (empty: anywhere); prompt_max: tokens that the prompt may have at most (0: any); answers: what is on record for earlier
+ * requests at this place of the plan. */
 #define NM_FIELDS_task(X)                                                                                            \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -139,13 +146,15 @@ struct nm_str nm_str(const char *s);
     X(STR, feedback_detail, NM_LINE_MAX)                                                                             \
     X(STR, feedback_text, NM_TEXT_MAX) \
     X(STR, endpoint, NM_NAME_MAX) \
-    X(U64, prompt_max, 0)
+    X(U64, prompt_max, 0) \
+    X(LIST_answer, answers, NM_ANSWERS_MAX)
 
 /* generator -> broker: an answered call, accepted or not; also the record in the response log.
  * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
  * project's currency; prompt_bound: tokens that the prompt can have had at most; mentions: what the model told of, in
  * the order of their starts, none over another; marked: it was to mark every mention, so that no other one is known;
- * fingerprint: of an accepted text, for the search for duplicates (fingerprint.h). */
+ * fingerprint: of an accepted text, for the search for duplicates (fingerprint.h); request: XXH3-64 of the endpoint's url
+ * and the request's body; reused: no call was made, the body is that of the answer to task reused_from. */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -169,7 +178,10 @@ struct nm_str nm_str(const char *s);
     X(U64, prompt_bound, 0) \
     X(LIST_span, mentions, NM_SPANS_MAX) \
     X(BOOL, marked, 0) \
-    X(BIN, fingerprint, NM_FINGERPRINT_MAX)
+    X(BIN, fingerprint, NM_FINGERPRINT_MAX) \
+    X(U64, request, 0) \
+    X(BOOL, reused, 0) \
+    X(U64, reused_from, 0)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint
@@ -283,6 +295,9 @@ struct nm_str nm_str(const char *s);
 #define NM_MEMBER_BOOL(name) bool name;
 #define NM_MEMBER_STR(name) struct nm_str name;
 #define NM_MEMBER_BIN(name) struct nm_str name;
+#define NM_MEMBER_LIST_answer(name)                                                                                  \
+    struct nm_msg_answer *name;                                                                                      \
+    size_t n_##name;
 #define NM_MEMBER_LIST_entity(name)                                                                                  \
     struct nm_msg_entity *name;                                                                                      \
     size_t n_##name;
@@ -307,6 +322,7 @@ struct nm_str nm_str(const char *s);
         NM_FIELDS_##name(NM_MEMBER)                                                                                  \
     }
 
+NM_STRUCT(answer);
 NM_STRUCT(entity);
 NM_STRUCT(hold);
 NM_STRUCT(aligner);

@@ -80,6 +80,7 @@ struct nm_project_generation {
     struct nm_range words;    /* in a sentence */
     uint32_t attempts;        /* answered calls a task may use */
     enum nm_constrain constrain;
+    bool reuse; /* a request that was answered in an earlier generation is not sent again */
     char **styles;
     uint32_t n_styles; /* 0: the built-in list */
     char **sections;

@@ -62,6 +62,7 @@ static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, 
                                                          MAPPING(raw_generation, words, range_fields),
                                                          FLOAT(raw_generation, negatives),
                                                          UINT(raw_generation, attempts),
+                                                         BOOL(raw_generation, reuse),
                                                          LIST(raw_generation, styles, text_item, OPTIONAL),
                                                          LIST(raw_generation, sections, text_item, OPTIONAL),
                                                          CYAML_FIELD_END};

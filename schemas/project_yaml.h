@@ -31,6 +31,7 @@ struct raw_endpoint {
 
 struct raw_generation {
     char *domain, *template, *constrain;
+    bool *reuse;
     struct raw_range *entities, *words;
     double *negatives;
     uint32_t *attempts;

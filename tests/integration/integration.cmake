@@ -28,6 +28,7 @@ nm_python_test(real_llm TIMEOUT 1200)
 set_tests_properties(integration.real_llm PROPERTIES RUN_SERIAL ON) # the model wants every core
 nm_python_test(coverage TIMEOUT 300)
 nm_python_test(generation TIMEOUT 300)
+nm_python_test(reuse TIMEOUT 300)
 
 # Stores of a version that does not exist yet, for test_run.py.
 add_executable(newer_store integration/newer_store.c)

@@ -13,7 +13,7 @@ from test_run import FRUIT, TOWNS, RunCase
 GENERATION = 1 << 48
 
 
-class Generations(RunCase):
+class GenerationCase(RunCase):
     def change(self, project, old, new):
         path = project / "project.yaml"
         text = path.read_text()
@@ -34,6 +34,27 @@ class Generations(RunCase):
         for word in ("--new-generation keep", "fresh", *words):
             self.assertIn(word, err)
 
+    def data_of_broker(self, project, key):
+        """A number of the statistics; the broker is started alone for it."""
+        process = self.start_broker(project)
+        value = self.wait_for(lambda: self.stats(project).get(key), process)
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        return value
+
+    def start_broker(self, project):
+        process = subprocess.Popen(
+            [program("nermill-broker"), str(project), "--state", str(project / "run" / "broker")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.running.append(process)
+        return process
+
+    def kill_group(self, process):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Generations(GenerationCase):
     def test_a_changed_prompt_stops_then_keeps(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             project = self.make(llm, samples=30, more="generation: {domain: cooking}\n")
@@ -113,21 +134,6 @@ class Generations(RunCase):
             self.assertEqual(len(self.samples(project)), 30)
             self.assertEqual(self.data_of_broker(project, "responses"), len(llm.bodies))
 
-    def data_of_broker(self, project, key):
-        """A number of the statistics; the broker is started alone for it."""
-        process = self.start_broker(project)
-        value = self.wait_for(lambda: self.stats(project).get(key), process)
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        return value
-
-    def start_broker(self, project):
-        process = subprocess.Popen(
-            [program("nermill-broker"), str(project), "--state", str(project / "run" / "broker")],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.running.append(process)
-        return process
-
     def test_changed_lists(self):
         """Samples stay whose entities are all still listed, with the same types."""
         with FakeLLM(FRUIT + TOWNS + ["pomelo"]) as llm:
@@ -169,10 +175,6 @@ class Generations(RunCase):
             self.assertGreater(60 - len(new), 10)
             # Every answered call is in the log, those of the old prompt too.
             self.assertGreaterEqual(self.data_of_broker(project, "responses"), len(llm.bodies) - 4)
-
-    def kill_group(self, process):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 class GenerationsTrained(RunCase):

@@ -96,7 +96,7 @@ static uint64_t prompt_bound(const struct nm_prompt_text *prompt)
 }
 
 /* A prompt as long as one that did not fit goes without its examples at once. */
-static enum nm_err ask(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
+enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
     enum nm_constraint constraint = nm_constraint_due(g->project, endpoint, job->task.last_try);
     enum nm_err err = NM_OK;
@@ -107,9 +107,11 @@ static enum nm_err ask(struct nm_generator *g, struct nm_job *job, struct nm_end
         job->prompt_bound = err == NM_OK ? prompt_bound(&job->call.prompt) : 0;
         if (err != NM_OK || job->call.brief || endpoint->overflowed_at == 0 ||
             job->prompt_bound < endpoint->overflowed_at)
-            return err;
+            break;
         job->call.brief = true;
     } while (true);
+    job->request = nm_generator_request_key(endpoint, (struct nm_str){g->body.data, g->body.len});
+    return err;
 }
 
 static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
@@ -127,7 +129,9 @@ static bool is_too_large(struct nm_generator *g, struct nm_job *job, struct nm_e
 
 static void start_call(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
-    enum nm_err err = ask(g, job, endpoint);
+    if (nm_generator_reuse(g, job))
+        return;
+    enum nm_err err = nm_generator_ask(g, job, endpoint);
     if (err == NM_OK && is_too_large(g, job, endpoint))
         return;
     if (err == NM_OK)
@@ -240,9 +244,8 @@ static void canary_done(struct nm_generator *g, struct nm_job *job, const struct
         nm_job_destroy(&job);
 }
 
-/* What is known before the body is parsed.  rule: of an answer that is not to be judged; "": it is. */
-static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome, const char *rule,
-                               const char *detail)
+enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome, const char *rule,
+                                     const char *detail)
 {
     size_t len = outcome->fault == NM_LLM_TOO_LARGE && outcome->body_len > KEPT_OF_TOO_LARGE ? KEPT_OF_TOO_LARGE
                                                                                              : outcome->body_len;
@@ -267,7 +270,8 @@ static enum nm_err keep_answer(struct nm_job *job, const struct nm_llm_outcome *
                                              .latency_ms = (uint64_t)(outcome->latency_us / 1000),
                                              .created_ms = (uint64_t)nm_clock_wall_ms(),
                                              .body = {body, len},
-                                             .prompt_bound = job->prompt_bound};
+                                             .prompt_bound = job->prompt_bound,
+                                             .request = job->request};
     return NM_OK;
 }
 
@@ -286,7 +290,7 @@ static bool absorb(struct nm_generator *g, struct nm_job *job, const struct nm_l
                    const struct nm_chat_fault *fault)
 {
     struct nm_endpoint *e = job->endpoint;
-    if (!nm_pool_absorbs(e, fault) || keep_answer(job, outcome, fault->rule, fault->detail) != NM_OK)
+    if (!nm_pool_absorbs(e, fault) || nm_generator_keep_answer(job, outcome, fault->rule, fault->detail) != NM_OK)
         return false;
     job->response.tokens_in = fault->tokens_in;
     job->response.tokens_out = fault->tokens_out;
@@ -309,7 +313,7 @@ void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *ou
         return;
     }
     bool answered = nm_pool_judge(e, outcome, &fault);
-    if (answered ? keep_answer(job, outcome, "", "") == NM_OK : absorb(g, job, outcome, &fault)) {
+    if (answered ? nm_generator_keep_answer(job, outcome, "", "") == NM_OK : absorb(g, job, outcome, &fault)) {
         job->state = NM_JOB_ANSWERED;
         nm_job_push(&g->answered, job);
         g->answers++;
@@ -348,7 +352,7 @@ static void learn(struct nm_generator *g, const struct nm_job *job)
     if (job->unreadable) {
         nm_chat_garbage(shown(job->endpoint), job->why != NULL ? job->why : "it cannot be read", &fault);
         (void)nm_pool_failure(&g->pool, job->endpoint, &fault, nm_clock_mono_ms());
-    } else if (job->response.status == 200 && job->response.rule.len == 0) {
+    } else if (job->response.status == 200 && job->response.rule.len == 0 && !job->response.reused) {
         nm_pool_success(&g->pool, job->endpoint, nm_clock_mono_ms());
     }
 }

@@ -52,6 +52,18 @@ void nm_generator_on_done(void *ctx, void *call, const struct nm_llm_outcome *ou
 void nm_generator_settle(struct nm_generator *g, bool drops);
 void nm_generator_settle_all(struct nm_generator *g);
 
+/* nm_generator_ask - the body of the job's request to that endpoint into g->body; the rest that is to be remembered
+ * into the job.  nm_generator_keep_answer - what is known of an answer before its body is parsed, into the job; rule:
+ * of an answer that is not to be judged; "": it is.  NM_ENOMEM. */
+enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint);
+enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome, const char *rule,
+                                     const char *detail);
+
+/* reuse.c: what is on record.  nm_generator_request_key - of a request's body to that endpoint; never 0.
+ * nm_generator_reuse - true: the task came with the answer to its very request, and is ANSWERED by that. */
+uint64_t nm_generator_request_key(const struct nm_endpoint *endpoint, struct nm_str body);
+bool nm_generator_reuse(struct nm_generator *g, struct nm_job *job);
+
 /* intake.c: what the broker says, and handing in. */
 enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);
 enum nm_err nm_generator_welcome(void *ctx, const struct nm_msg_welcome *welcome);

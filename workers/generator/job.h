@@ -21,6 +21,7 @@ struct nm_job {
     enum nm_job_state state;
     bool canary;           /* asks whether grammars are honoured; without a task it is not in the table */
     bool granted;          /* of a task, whose call it uses up */
+    uint64_t request;      /* key of the request's body (reuse.c) */
     uint64_t prompt_bound; /* tokens of the prompt at most */
     struct nm_arena arena; /* of the task, the answer, the failure */
     struct nm_msg_task task;

@@ -182,6 +182,8 @@ static void take_head(const struct nm_recipe *recipe, const struct nm_chat_reply
 {
     if (reply->model[0] != '\0' && strlen(reply->model) <= NM_NAME_MAX)
         response->model = nm_str(reply->model);
+    if (response->reused) /* paid for when it was made */
+        return;
     response->tokens_in = reply->tokens_in;
     response->tokens_out = reply->tokens_out;
     for (uint32_t i = 0; i < recipe->project->n_endpoints; i++)
