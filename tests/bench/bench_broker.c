@@ -8,6 +8,7 @@
  *       --rate N        completions a second in all; 0: as many as possible (0)
  *       --samples N     the goal, which is the plan's size (100000000)
  *       --entities N    in the lists (500)
+ *       --limits 1      with limits a minute, prices and a budget, none of which is reached (0)
  *
  * A completion is an answer of 512 bytes, or an aligned sample, that the broker has committed with fsync; the broker
  * counts both.  One line of JSON comes out, read by broker.py.
@@ -31,7 +32,7 @@
 enum { PROCESSES_MAX = 64 };
 
 struct options {
-    int seconds, processes, entities;
+    int seconds, processes, entities, limits;
     uint64_t credit, samples;
     double rate;
 };
@@ -136,7 +137,7 @@ static int run(const struct options *o, const char *program, struct measures *me
     struct server server;
     struct nm_socket *socket;
     pid_t pids[PROCESSES_MAX];
-    server_init_with(&server, program, o->entities);
+    server_init_with(&server, program, o->entities, o->limits);
     int64_t start = nm_clock_mono_us();
     if (!server_start(&server, o->samples))
         return 1;
@@ -182,6 +183,7 @@ int main(int argc, char **argv)
         {"rate", required_argument, NULL, 'r'},
         {"samples", required_argument, NULL, 'n'},
         {"entities", required_argument, NULL, 'e'},
+        {"limits", required_argument, NULL, 'l'},
         {NULL, 0, NULL, 0},
     };
     struct options o = {.seconds = 5, .processes = 4, .entities = 500, .credit = 512, .samples = 100000000};
@@ -199,6 +201,8 @@ int main(int argc, char **argv)
             o.samples = strtoull(optarg, NULL, 10);
         else if (c == 'e')
             o.entities = atoi(optarg);
+        else if (c == 'l')
+            o.limits = atoi(optarg);
         else
             return 2;
     }

@@ -100,21 +100,22 @@ def throughput(bench, rounds):
     for name, path in have.items():
         if not path:
             print(f"{name} is not installed and left out: deploy/install-deps.sh --bench")
-    ours, beanstalkd, redis = [], [], []
+    ours, governed, beanstalkd, redis = [], [], [], []
     for _ in range(rounds):
         ours.append(bench.ours())
+        governed.append(bench.ours(limits=1))
         if have["beanstalkd"]:
             beanstalkd.append(bench.beanstalkd())
         if have["redis-server"]:
             redis.append(bench.redis())
-    return ours, beanstalkd, redis
+    return ours, governed, beanstalkd, redis
 
 
 def median_of(runs, key):
     return statistics.median(run[key] for run in runs)
 
 
-def print_throughput(ours, beanstalkd, redis):
+def print_throughput(ours, governed, beanstalkd, redis):
     best = sorted(ours, key=lambda run: run["completions_per_s"])[len(ours) // 2]
     print(f"\n{CLIENTS} connections, {WINDOW} in flight each, records of 512 bytes, every one on the disk before its answer\n")
     print(f"{'':44}{'1/s':>10}{'runs':>32}")
@@ -124,6 +125,7 @@ def print_throughput(ours, beanstalkd, redis):
         print(f"{name:44}{median_of(runs, key):>10.0f}{values:>32}")
 
     row("nermill: answers and samples completed", ours, "completions_per_s")
+    row("  with limits a minute, prices and a budget", governed, "completions_per_s")
     if beanstalkd:
         row("beanstalkd -b -f0: put", beanstalkd, "put")
         row("beanstalkd -b -f0: reserve + delete", beanstalkd, "reserve_delete")
@@ -170,8 +172,8 @@ def main():
     median, p99 = flush_ms()
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; "
           f"a flush of 64 KiB takes {median:.2f} ms, p99 {p99:.2f} ms")
-    ours, beanstalkd, redis = throughput(bench, 1 if args.quick else 3)
-    print_throughput(ours, beanstalkd, redis)
+    ours, governed, beanstalkd, redis = throughput(bench, 1 if args.quick else 3)
+    print_throughput(ours, governed, beanstalkd, redis)
     paced = sorted((bench.ours(rate=HALF_OF_GOAL) for _ in range(1 if args.quick else 3)),
                    key=lambda run: run["lease"]["p99_ms"])
     paced = paced[len(paced) // 2]
@@ -180,6 +182,7 @@ def main():
     print(f"\nload average at the end {os.getloadavg()[0]:.1f}\n")
     rate = median_of(ours, "completions_per_s")
     emit("completions_per_s", rate, "1/s")
+    emit("completions_per_s_governed", median_of(governed, "completions_per_s"), "1/s")
     if beanstalkd:
         emit("ratio_vs_beanstalkd", rate / max(median_of(beanstalkd, "put"), median_of(beanstalkd, "reserve_delete")), "x")
     if redis:

@@ -109,9 +109,10 @@ static void answer(struct client *c)
                                         .prompt_hash = nm_str("00112233445566778899aabbccddeeff"),
                                         .constraint = nm_str("none"),
                                         .status = 200,
-                                        .tokens_in = 300,
-                                        .tokens_out = 40,
+                                        .tokens_in = 100,
+                                        .tokens_out = 20,
                                         .latency_ms = 1,
+                                        .prompt_bound = 120,
                                         .body = {c->body, BODY_BYTES}}};
     c->sent_us[place] = now;
     send_msg(c, c->generator, &msg);

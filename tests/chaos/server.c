@@ -20,10 +20,16 @@ static const char project[] = "version: 1\n"
                               "entities:\n"
                               "  - { type: Thing, file: things.txt }\n"
                               "endpoints:\n"
-                              "  - { name: local, url: http://127.0.0.1:1/v1, model: none, concurrency: 100000 }\n"
+                              "  - { name: local, url: http://127.0.0.1:1/v1, model: none, concurrency: 100000%s }\n"
                               "generation: { domain: tests, attempts: 3 }\n"
                               "broker: { lease_s: 2, heartbeat_s: 1, bind: tcp://127.0.0.1:*,\n"
-                              "          stats: tcp://127.0.0.1:*, publish: tcp://127.0.0.1:* }\n";
+                              "          stats: tcp://127.0.0.1:*, publish: tcp://127.0.0.1:* }\n"
+                              "%s";
+
+/* Limits of every kind, none of them within reach. */
+static const char endpoint_limits[] = ", requests_per_minute: 1000000000, tokens_per_minute: 1000000000, "
+                                      "price_in: 1, price_out: 3";
+static const char budget[] = "budget: { requests: 1000000000000, tokens: 1000000000000000, money: 1000000000 }\n";
 
 static FILE *open_in(const struct server *server, const char *name, const char *mode)
 {
@@ -34,10 +40,10 @@ static FILE *open_in(const struct server *server, const char *name, const char *
 
 void server_init(struct server *server, const char *program)
 {
-    server_init_with(server, program, SERVER_ENTITIES);
+    server_init_with(server, program, SERVER_ENTITIES, false);
 }
 
-void server_init_with(struct server *server, const char *program, int entities)
+void server_init_with(struct server *server, const char *program, int entities, bool limits)
 {
     const char *tmp = getenv("TMPDIR");
     memset(server, 0, sizeof *server);
@@ -49,7 +55,7 @@ void server_init_with(struct server *server, const char *program, int entities)
     }
     snprintf(server->ledger, sizeof server->ledger, "%s/state/ledger", server->dir);
     FILE *file = open_in(server, "project.yaml", "w");
-    fputs(project, file);
+    fprintf(file, project, limits ? endpoint_limits : "", limits ? budget : "");
     fclose(file);
     file = open_in(server, "things.txt", "w");
     for (int i = 0; i < entities; i++)

@@ -17,9 +17,10 @@ struct server {
     unsigned int fails; /* of 10,000 writes and flushes */
 };
 
-/* server_init - make the directory and a project in it; server_init_with - with that many entities. */
+/* server_init - make the directory and a project in it; server_init_with - with that many entities, and with limits
+ * and a budget, which it will not reach. */
 void server_init(struct server *server, const char *program);
-void server_init_with(struct server *server, const char *program, int entities);
+void server_init_with(struct server *server, const char *program, int entities, bool limits);
 
 /* server_start - and wait until it listens.  samples: the goal.  false: it ended instead. */
 bool server_start(struct server *server, uint64_t samples);
