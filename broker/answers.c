@@ -56,11 +56,12 @@ static void endpoint_answered(struct nm_broker *b, struct nm_str name)
     }
 }
 
-static void endpoint_failed(struct nm_broker *b, const struct nm_msg_failure *failure)
+/* false: it is none of the project's. */
+static bool endpoint_failed(struct nm_broker *b, const struct nm_msg_failure *failure)
 {
     struct endpoint *e = find_endpoint(b, failure->endpoint);
     if (!e || e->failed)
-        return;
+        return e != NULL;
     e->failed = true;
     copy(e->detail, sizeof e->detail, failure->detail);
     nm_error("endpoint %s is of no use: %s", e->name, e->detail);
@@ -68,6 +69,7 @@ static void endpoint_failed(struct nm_broker *b, const struct nm_msg_failure *fa
         nm_error("every endpoint has failed: no more tasks are given out until a generator says hello again");
         nm_queue_pause(b->queue, NM_PAUSE_ENDPOINTS, true);
     }
+    return true;
 }
 
 static void note_failure(struct nm_broker *b, const struct nm_msg_failure *failure)
@@ -102,14 +104,14 @@ enum nm_err nm_answer_failure(struct nm_broker *b, struct session *s, const stru
         nm_ledger_counters(b->ledger)->failures++;
         note_failure(b, failure);
     }
-    if (failure->fatal)
-        endpoint_failed(b, failure);
-    bool applied =
-        nm_queue_failure(b->queue, s->number, failure->task, failure->attempt, leaving ? -1 : retry, b->now);
+    /* An endpoint of no use gets no more calls; its tasks are another's at once, or wait for its return. */
+    bool blocked = failure->fatal && endpoint_failed(b, failure);
+    bool applied = nm_queue_failure(b->queue, s->number, failure->task, failure->attempt,
+                                    leaving || blocked ? -1 : retry, b->now);
     struct nm_queue_task view;
     if (!applied || leaving || !nm_queue_get(b->queue, failure->task, &view))
         return NM_OK;
-    return nm_ledger_failure(b->ledger, failure, view.failures, nm_clock_wall_ms());
+    return nm_ledger_failure(b->ledger, failure, view.failures + blocked, nm_clock_wall_ms());
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

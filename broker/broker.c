@@ -54,11 +54,12 @@ static enum nm_err dispatch(struct nm_broker *b, const struct nm_peer *peer, con
         return NM_OK;
     }
     struct session *s = nm_session_of_peer(b, peer);
-    if (s)
-        return dispatch_known(b, s, msg);
-    b->unknown++;
-    nm_broker_refuse(b, peer, NM_ESTATE, "the broker does not know the sender: say hello first");
-    return NM_OK;
+    bool leaves = s && msg->type == NM_MSG_goodbye;
+    enum nm_err err = s ? dispatch_known(b, s, msg) : NM_OK;
+    b->unknown += s == NULL;
+    if (!err && !leaves && !(s && s->connected))
+        nm_broker_refuse(b, peer, NM_ESTATE, "the broker does not know the sender: say hello first");
+    return err;
 }
 
 /* Everything that waits, up to the bounds of a turn; *more: there may be more. */

@@ -30,7 +30,7 @@ const char *nm_broker_other_plan(struct nm_broker *b, const struct nm_project *p
     return NULL;
 }
 
-static enum nm_err make_plan(struct nm_broker *b, struct nm_diag *diag)
+enum nm_err nm_broker_make_plan(struct nm_broker *b, struct nm_diag *diag)
 {
     const struct nm_project_generation *g = &b->project->generation;
     b->styles = g->n_styles ? (const char *const *)g->styles : nm_styles_builtin;
@@ -191,7 +191,7 @@ static enum nm_err set_up(struct nm_broker *b, const struct nm_broker_options *o
         return nm_fail(diag, NM_ENOMEM, "no memory");
     for (uint32_t i = 0; i < b->project->n_endpoints; i++)
         b->endpoints[i].name = b->project->endpoints[i].name;
-    err = make_plan(b, diag);
+    err = nm_broker_make_plan(b, diag);
     if (!err)
         b->goal = options->samples ? options->samples : nm_again_samples(b, b->project);
     if (!err)

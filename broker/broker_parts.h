@@ -228,7 +228,10 @@ void nm_broker_set_goal(struct nm_broker *b, uint64_t goal);
 /* reload.c - project.yaml again, after SIGHUP */
 enum nm_err nm_reload(struct nm_broker *b, struct nm_diag *diag);
 
-/* broker_open.c - NULL: the projects have the same plan; else what differs, for people */
+/* broker_open.c */
+/* nm_broker_make_plan - b->plan, and the styles it is made with, of b->project and b->entities. */
+enum nm_err nm_broker_make_plan(struct nm_broker *b, struct nm_diag *diag);
+/* nm_broker_other_plan - NULL: the projects have the same plan; else what differs, for people. */
 const char *nm_broker_other_plan(struct nm_broker *b, const struct nm_project *project,
                                  const struct nm_entities *entities, uint64_t entities_digest);
 

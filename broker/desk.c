@@ -224,14 +224,21 @@ static enum nm_err command_limit(struct nm_broker *b, const json_t *request, jso
 /* ---- single tasks -------------------------------------------------------------------------------------------------
  */
 
-/* *kicked: false if it is open already (kicked by a command that is not committed yet). */
+/* Of an earlier generation: what it asked for is no longer planned, and other tasks have taken its place. */
+static bool is_earlier(const struct nm_broker *b, uint64_t task)
+{
+    return nm_task_generation(task) != nm_ledger_generation(b->ledger);
+}
+
+/* *kicked: false if it is open already (kicked by a command that is not committed yet), or of an earlier generation.
+ */
 static enum nm_err kick_letter(struct nm_broker *b, const struct nm_ledger_dead *letter, bool *kicked,
                                struct nm_diag *diag)
 {
     struct nm_queue_task dead = {.task = letter->task, .attempt = (uint32_t)letter->attempt, .state = NM_TASK_DEAD};
     bool answered;
     *kicked = false;
-    if (nm_queue_get(b->queue, letter->task, &dead))
+    if (is_earlier(b, letter->task) || nm_queue_get(b->queue, letter->task, &dead))
         return NM_OK;
     enum nm_err err = nm_letters_answered(b, letter->task, letter->attempt, &answered, diag);
     if (!err)
@@ -275,7 +282,12 @@ static enum nm_err kick_one(struct nm_broker *b, uint64_t task, json_t **answer,
     enum nm_err err = nm_ledger_list_dead(b->ledger, task, &letter, 1, &n, diag);
     if (!err && n == 1 && letter.task == task)
         err = kick_letter(b, &letter, &kicked, diag);
-    if (!err && !kicked)
+    if (!err && !kicked && n == 1 && letter.task == task && is_earlier(b, task))
+        *answer = nm_desk_complain("task %llu is of generation %llu of the run, which is at %llu: other tasks have "
+                                   "taken its place",
+                                   (unsigned long long)task, (unsigned long long)nm_task_generation(task),
+                                   (unsigned long long)nm_ledger_generation(b->ledger));
+    else if (!err && !kicked)
         *answer = nm_desk_complain("task %llu is no dead letter, and not delayed", (unsigned long long)task);
     return err;
 }

@@ -153,7 +153,21 @@ static void follow_file(struct nm_broker *b, uint32_t endpoint, enum of of, cons
                 json_number_value(json_array_get(set, 0)));
         json_object_del(json_object_get(b->by_hand, place_of(b, endpoint, of)), limits[of].key);
     }
-    put(b->project, endpoint, of, stays ? json_number_value(json_array_get(set, 0)) : now);
+    double old = get(b->project, endpoint, of), new = stays ? json_number_value(json_array_get(set, 0)) : now;
+    if (ctx != b->project && old != new)
+        nm_info("reload: %s%s%s was %g and is %g", of < OF_ENDPOINT ? place_of(b, endpoint, of) : "",
+                of < OF_ENDPOINT ? ": " : "", limits[of].key, old, new);
+    put(b->project, endpoint, of, new);
+}
+
+static void follow_price(const struct nm_project_endpoint *new, struct nm_project_endpoint *old)
+{
+    if (new->weight != old->weight || new->price_in != old->price_in || new->price_out != old->price_out)
+        nm_info("reload: %s: weight was %u and is %u, price_in %g and %g, price_out %g and %g", new->name,
+                old->weight, new->weight, old->price_in, new->price_in, old->price_out, new->price_out);
+    old->weight = new->weight;
+    old->price_in = new->price_in;
+    old->price_out = new->price_out;
 }
 
 enum nm_err nm_limits_restore(struct nm_broker *b, struct nm_diag *diag)
@@ -177,11 +191,8 @@ enum nm_err nm_limits_reload(struct nm_broker *b, const struct nm_project *new)
     if (new->n_endpoints != b->project->n_endpoints)
         return NM_OK; /* told already: it needs a start */
     for_each(b, follow_file, new);
-    for (uint32_t i = 0; i < new->n_endpoints; i++) {
-        b->project->endpoints[i].weight = new->endpoints[i].weight;
-        b->project->endpoints[i].price_in = new->endpoints[i].price_in;
-        b->project->endpoints[i].price_out = new->endpoints[i].price_out;
-    }
+    for (uint32_t i = 0; i < new->n_endpoints; i++)
+        follow_price(&new->endpoints[i], &b->project->endpoints[i]);
     nm_govern_reload(b, b->project);
     return b->by_hand ? keep(b) : NM_OK;
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "broker/broker_parts.h"
-#include "broker/styles.h"
 #include "common/file.h"
 #include "common/log.h"
 
@@ -32,7 +31,7 @@ struct price {
     bool begun;
     uint64_t goal, have, uncovered;                      /* uncovered: texts that entities lack */
     double samples, calls, tokens_in, tokens_out, money; /* left */
-    bool averages;
+    bool averages, prices;                               /* of this run; of the endpoints */
 };
 
 static int bad_usage(const char *what)
@@ -52,6 +51,24 @@ static uint64_t lacking(const struct nm_broker *b, const uint32_t *covered)
         n += has < least ? least - has : 0;
     }
     return n;
+}
+
+/* At the endpoints' prices of today, each endpoint with its share of the calls; without any, as the calls so far. */
+static void set_money(const struct nm_project *project, struct price *p)
+{
+    const struct nm_ledger_counters *c = &p->look.counters;
+    double in = 0, out = 0, weights = 0;
+    for (uint32_t i = 0; i < project->n_endpoints; i++) {
+        const struct nm_project_endpoint *e = &project->endpoints[i];
+        in += e->weight * e->price_in;
+        out += e->weight * e->price_out;
+        weights += e->weight;
+    }
+    p->prices = in > 0 || out > 0;
+    if (p->prices)
+        p->money = (p->tokens_in * in + p->tokens_out * out) / weights / 1e6;
+    else
+        p->money = p->averages ? p->calls * (double)c->cost_micros / (double)c->calls / 1e6 : 0;
 }
 
 /* What is left, if the samples there are stay (keep), at this run's own averages where it has any. */
@@ -74,22 +91,7 @@ static void reckon(const struct nm_broker *b, struct price *p)
     p->tokens_in = p->calls * (p->averages ? (double)c->tokens_in / calls : assumed_in);
     p->tokens_out =
         p->calls * (p->averages ? (double)c->tokens_out / calls : assumed_word * (g->words.min + g->words.max) / 2.0);
-    p->money = p->averages ? p->calls * (double)c->cost_micros / calls / 1e6 : 0;
-}
-
-static enum nm_err make_plan(struct nm_broker *b, struct nm_diag *diag)
-{
-    const struct nm_project_generation *g = &b->project->generation;
-    struct nm_plan_options o = {.seed = b->project->seed,
-                                .entities = nm_entities_count(b->entities),
-                                .min_entities = g->entities.min,
-                                .max_entities = g->entities.max,
-                                .negatives = g->negatives,
-                                .min_words = g->words.min,
-                                .max_words = g->words.max,
-                                .styles = g->n_styles ? g->n_styles : NM_STYLES_BUILTIN,
-                                .sections = g->n_sections};
-    return nm_plan_new(&o, &b->plan, diag);
+    set_money(b->project, p);
 }
 
 static enum nm_err look(struct nm_broker *b, const struct nm_broker_options *options, struct price *p,
@@ -99,7 +101,7 @@ static enum nm_err look(struct nm_broker *b, const struct nm_broker_options *opt
     struct nm_ledger_setting settings[NM_GENERATION_SETTINGS];
     enum nm_err err = nm_serve_load(b, options, diag);
     if (!err)
-        err = make_plan(b, diag);
+        err = nm_broker_make_plan(b, diag);
     if (err)
         return err;
     nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, settings);
@@ -151,8 +153,9 @@ static void print_price(const struct price *p)
     printf("\ncost       about %.0f calls, %.0f tokens in, %.0f out", p->calls, p->tokens_in, p->tokens_out);
     if (p->money > 0)
         printf(", money %.2f", p->money);
-    printf("\n           (%s)\n",
-           p->averages ? "by this run's own averages" : "assumed: 70 % of the answers accepted, 300 tokens a prompt");
+    printf("\n           (%s%s)\n",
+           p->averages ? "by this run's own averages" : "assumed: 70 % of the answers accepted, 300 tokens a prompt",
+           p->prices ? "; at price_in and price_out of the endpoints" : "");
 }
 
 static int print_json(const struct price *p)
@@ -166,14 +169,14 @@ static int print_json(const struct price *p)
                                         "was", l->changes[i].was, "now", l->changes[i].now));
     json_t *o = json_pack(
         "{s:i, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:I, s:I}, s:{s:I}, s:{s:f, s:I}, "
-        "s:{s:f, s:f, s:f, s:f, s:b}}",
+        "s:{s:f, s:f, s:f, s:f, s:b, s:b}}",
         "version", 1, "begun", p->begun, "generation", (json_int_t)l->generation, "goal", (json_int_t)p->goal, "done",
         "samples", (json_int_t)c->done, "calls", (json_int_t)c->calls, "tokens_in", (json_int_t)c->tokens_in,
         "tokens_out", (json_int_t)c->tokens_out, "cost_micros", (json_int_t)c->cost_micros, "changed", changed,
         "keep", "stay", (json_int_t)l->keep.stay, "texts", (json_int_t)l->keep.open, "aside",
         (json_int_t)l->keep.aside, "fresh", "aside", (json_int_t)l->fresh.aside, "left", "samples", p->samples,
         "entity_texts", (json_int_t)p->uncovered, "cost", "calls", p->calls, "tokens_in", p->tokens_in, "tokens_out",
-        p->tokens_out, "money", p->money, "own_averages", p->averages);
+        p->tokens_out, "money", p->money, "own_averages", p->averages, "endpoint_prices", p->prices);
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
     if (text)

@@ -84,7 +84,7 @@ enum nm_err nm_session_send(struct nm_broker *b, struct session *s, const struct
 
 static void forget_peer(struct nm_broker *b, struct session *s)
 {
-    if (s->connected && nm_map_get(&b->peers, peer_key(&s->peer)) == s)
+    if (nm_map_get(&b->peers, peer_key(&s->peer)) == s)
         nm_map_del(&b->peers, peer_key(&s->peer));
     s->connected = false;
 }
@@ -94,7 +94,7 @@ void nm_session_lost(struct nm_broker *b, struct session *s)
     if (!s->connected)
         return;
     nm_debug("worker %s can't be reached", nm_ledger_get_worker(b->ledger, s->number)->id);
-    forget_peer(b, s);
+    s->connected = false; /* its peer stays known: what it sent before it went, a goodbye say, is still to be read */
     nm_queue_mute(b->queue, s->number); /* it keeps its leases until they run out or it is back */
 }
 

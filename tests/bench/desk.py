@@ -86,11 +86,11 @@ class Bench(DeskCase):
             self.desk("pause")
             self.until(lambda: self.under_way("fake") == 0)
             self.desk("resume")
-            self.llm.delay = 0.5  # long enough to be found under way
+            self.llm.gate.clear()
             self.next_call()
             task = self.status()["tasks"]["opened"] - 1
             note(times, "bury: answered", self.timed("bury", None, task))
-            self.llm.delay = 0.02
+            self.llm.gate.set()
             note(times, "dead: answered", self.timed("dead", None))
             note(times, "peek: answered", self.timed("peek", None, task))
             self.until(lambda: self.desk("peek", task)["responses"])  # its call was under way

@@ -13,10 +13,12 @@ if(NOT NM_ASAN AND NOT NM_TSAN) # a sanitizer's runtime and a preloaded library 
 endif()
 
 # The broker's side of the wire, spoken by hand.
-add_executable(broker_wire chaos/broker_wire.c chaos/server.c)
-target_link_libraries(broker_wire PRIVATE nm_flags nm_messages nm_net nm_base PkgConfig::JANSSON PkgConfig::CMOCKA)
-add_test(NAME integration.broker_wire COMMAND broker_wire $<TARGET_FILE:nermill-broker>)
-set_tests_properties(integration.broker_wire PROPERTIES TIMEOUT 120)
+foreach(name broker_wire broker_rude)
+  add_executable(${name} chaos/${name}.c chaos/wire.c chaos/server.c)
+  target_link_libraries(${name} PRIVATE nm_flags nm_messages nm_net nm_base PkgConfig::JANSSON PkgConfig::CMOCKA)
+  add_test(NAME integration.${name} COMMAND ${name} $<TARGET_FILE:nermill-broker>)
+  set_tests_properties(integration.${name} PROPERTIES TIMEOUT 120)
+endforeach()
 
 # Its published statistics.
 add_executable(broker_stream chaos/broker_stream.c chaos/server.c)

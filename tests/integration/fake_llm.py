@@ -36,6 +36,8 @@ class FakeLLM:
         self.lock = threading.Lock()
         self.bodies, self.canaries, self.answered, self.in_flight = [], 0, 0, 0
         self.keys = set()  # every Authorization header seen
+        self.gate = threading.Event()  # closed (clear), samples' calls stay under way until it is opened (set)
+        self.gate.set()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -66,6 +68,7 @@ class FakeLLM:
         return self
 
     def __exit__(self, *_args):
+        self.gate.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -121,6 +124,8 @@ class FakeLLM:
         try:
             if self.delay:
                 time.sleep(self.delay)
+            if CANARY not in body:
+                self.gate.wait()
             self.answer(handler, body, mode)
         finally:
             with self.lock:

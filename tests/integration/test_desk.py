@@ -16,7 +16,6 @@ from harness import EXIT_ENDPOINT, EXIT_INPUT, EXIT_OK, EXIT_USAGE
 FRUIT = ["apple", "banana", "cherry", "lemon", "mango", "papaya"]
 TOWNS = ["Oslo", "Lima", "Cairo", "Quito", "Dakar", "Hanoi"]
 ENDLESS = 100000
-LONG = 1000  # seconds that no test waits for
 WATCHED = 0.7  # seconds in which nothing may happen
 
 
@@ -51,12 +50,12 @@ class DeskCase(harness.Live):
     def state(self):
         return self.status()["state"]
 
-    def crash(self):
+    def crash(self, *args):
         """kill -9 of the broker, and its start."""
         self.server.kill()
         self.server.wait()
         (self.dir / "broker" / "endpoints.json").unlink()
-        self.server = self.broker(self.project_dir, self.port, **self.options)
+        self.server = self.broker(self.project_dir, self.port, *args, **self.options)
         self.wait_for(lambda: (self.dir / "broker" / "endpoints.json").exists())
 
     def under_way(self, endpoint):
@@ -126,6 +125,23 @@ class Switches(DeskCase):
             self.assert_quiet(other, "other")
             self.desk("resume")
             self.assert_busy(other)
+
+    def test_an_endpoint_of_no_use_and_back(self):
+        """Its tasks wait for nothing but its return: none is delayed, and a generator that starts gets them at once."""
+        with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:
+            self.begin(llm)
+            self.wait_for(lambda: len(llm.bodies) > 20)
+            llm.steady = "401"
+            self.finish(self.maker, EXIT_ENDPOINT)
+            tasks = self.status()["tasks"]
+            self.assertEqual((tasks["leased"], tasks["delayed"]), (0, 0))
+            self.assertGreater(tasks["ready"], 0)
+            failed = next(p for p in (self.desk("peek", t) for t in range(tasks["opened"])) if p["failed_calls"])
+            self.assertEqual((failed["state"], failed["failed_calls"][0]["status"]), ("ready", 401))
+            self.crash()
+            llm.steady = None
+            self.maker = self.generator(self.port)
+            self.wait_for(lambda: self.desk("peek", failed["task"])["state"] == "accepted")
 
     def test_limits_of_an_endpoint(self):
         with FakeLLM(FRUIT + TOWNS, delay=0.1) as llm:
@@ -261,7 +277,7 @@ class Letters(DeskCase):
         with FakeLLM(FRUIT + TOWNS) as llm:
             self.begin(llm)
             self.wait_for(lambda: self.status()["accepted"] > 0)
-            llm.steady, llm.retry_after = "429", 8
+            llm.steady, llm.retry_after = "429", 4
             self.wait_for(lambda: self.status()["tasks"]["delayed"] > 0)
             opened = self.status()["tasks"]["opened"]
             shown = next(peeked for peeked in (self.desk("peek", task) for task in range(opened - 1, -1, -1))
@@ -279,10 +295,10 @@ class Letters(DeskCase):
             self.wait_for(lambda: self.status()["accepted"] > accepted)
 
     def test_bury(self):
-        with FakeLLM(FRUIT + TOWNS, delay=2) as llm:
+        with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:
+            llm.gate.clear()
             self.begin(llm, aligner=True)
-            self.wait_for(lambda: llm.in_flight == 4)
-            self.assertEqual(self.desk("peek", 0)["state"], "leased")
+            self.wait_for(lambda: self.desk("peek", 0)["state"] == "leased")
             self.assertEqual(self.desk("bury", 0, "--why", "Oslo is no fruit")["was"], "leased")
             letter = self.desk("dead")["dead"][0]
             self.assertEqual((letter["task"], letter["rule"], letter["why"]), (0, "buried", "Oslo is no fruit"))
@@ -292,11 +308,25 @@ class Letters(DeskCase):
             self.crash()
             self.assertEqual(self.desk("peek", 0)["state"], "dead")
             # Its call was paid for: the answer that comes is in the log.
+            llm.gate.set()
             self.wait_for(lambda: len(self.desk("peek", 0)["responses"]) == 1)
             self.assertEqual(self.desk("peek", 0)["state"], "dead")
             self.assertEqual(self.desk("kick", 0)["kicked"], 1)
             self.wait_for(lambda: self.desk("peek", 0)["state"] == "done")
             self.assertEqual(self.desk("peek", 0)["attempt"], 2)
+
+    def test_an_earlier_generation(self):
+        """A text of an earlier generation can be buried; kicked, it would ask for what is no longer planned."""
+        with FakeLLM(FRUIT + TOWNS) as llm:
+            self.begin(llm, samples=20)
+            self.wait_for(lambda: self.status()["tasks"]["accepted"] == 20)
+            path = self.project_dir / "project.yaml"
+            path.write_text(path.read_text() + "generation: {domain: cooking}\n")
+            self.crash("--new-generation", "keep")
+            self.assertEqual(self.desk("bury", 7)["was"], "accepted")
+            self.assertIn("generation 0 of the run, which is at 1", self.desk("kick", 7, code=EXIT_INPUT))
+            self.assertEqual(self.desk("kick", "all")["kicked"], 0)
+            self.assertEqual(self.desk("peek", 7)["state"], "dead")
 
     def test_workers(self):
         with FakeLLM(FRUIT + TOWNS, delay=0.3) as llm:
@@ -307,7 +337,7 @@ class Letters(DeskCase):
             self.wait_for(lambda: self.worker("generator")["in_flight"] >= 4)
             self.maker.send_signal(signal.SIGTERM)
             self.wait_for(lambda: not self.worker("generator")["connected"])
-            self.assertEqual(self.worker("generator")["in_flight"], 0)
+            self.wait_for(lambda: self.worker("generator")["in_flight"] == 0)
             self.assertTrue(self.worker("aligner")["connected"])
 
     def worker(self, role):
@@ -350,30 +380,37 @@ class Ends(DeskCase):
 
     def test_sigterm_waits_for_what_is_under_way(self):
         """Within its limit: the answers come in, nothing new is leased, and the generator is told."""
-        with FakeLLM(FRUIT + TOWNS, delay=1.5) as llm:
-            self.begin_with_drain(llm, 10)
+        with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:
+            llm.gate.clear()
+            self.begin_with_drain(llm, 900)
             self.wait_for(lambda: llm.in_flight == 4)
             self.server.send_signal(signal.SIGTERM)
             self.wait_for(lambda: self.state() == "draining")
-            self.finish(self.server, EXIT_OK, seconds=10)
+            llm.gate.set()
+            self.finish(self.server, EXIT_OK)
             self.wait_for(lambda: "the broker stops" in self.log("nermill-generator"))
-            self.server = self.broker(self.project_dir, self.port, "--drain-s", LONG)
-            self.wait_for(lambda: len(llm.bodies) > 12)
-            self.assertEqual(llm.bought_again(), 0)
-            llm.delay = LONG
             bought = len(llm.bodies)
-            self.wait_for(lambda: len(llm.bodies) >= bought + 4)
+            self.server = self.broker(self.project_dir, self.port, "--drain-s", 900)
+            self.wait_for(lambda: len(llm.bodies) > bought + 12)
+            self.assertEqual(llm.bought_again(), 0)
+            llm.gate.clear()
+            self.wait_for(lambda: llm.in_flight == 4)
             self.server.send_signal(signal.SIGTERM)
             self.wait_for(lambda: self.state() == "draining")
-            self.server.send_signal(signal.SIGTERM)  # a second one ends it with calls under way
+            self.wait_for(self.stop_again)  # a second one ends it with calls under way
             self.finish(self.server, EXIT_OK)
             self.assertEqual(llm.in_flight, 4)
+
+    def stop_again(self):
+        """One more SIGTERM; those close together count as one.  True: the broker has ended."""
+        self.server.send_signal(signal.SIGTERM)
+        return self.server.poll() is not None
 
     def test_sigterm_has_its_limit(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             self.begin_with_drain(llm, 1)
             self.wait_for(lambda: len(llm.bodies) > 4)
-            llm.delay = LONG
+            llm.gate.clear()
             self.wait_for(lambda: llm.in_flight == 4)
             self.server.send_signal(signal.SIGTERM)
             self.finish(self.server, EXIT_OK)
@@ -384,17 +421,20 @@ class Ends(DeskCase):
         self.begin(llm, generator=False)
         self.server.kill()
         self.server.wait()
+        path = self.project_dir / "project.yaml"
+        path.write_text(path.read_text().replace("timeout_s: 20", "timeout_s: 900"))
         self.server = self.broker(self.project_dir, self.port, "--drain-s", seconds)
         self.maker = self.generator(self.port)
 
-    def edit(self, old, new):
+    def edit(self, old, new, *said):
+        """Change the project, SIGHUP, and wait until the log tells of it."""
         path = self.project_dir / "project.yaml"
         text = path.read_text()
         self.assertIn(old, text)
         path.write_text(text.replace(old, new))
-        said = self.log("nermill-broker").count("reload: ")
+        before = len(self.log("nermill-broker"))
         self.server.send_signal(signal.SIGHUP)
-        self.wait_for(lambda: self.log("nermill-broker").count("reload: ") > said, seconds=5)
+        self.wait_for(lambda: all(words in self.log("nermill-broker")[before:] for words in ("reload: ", *said)))
 
     def test_sighup(self):
         with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:
@@ -402,19 +442,32 @@ class Ends(DeskCase):
             self.wait_for(lambda: len(llm.bodies) > 10)
             self.edit(f"samples: {ENDLESS}", "samples: 70000")
             self.assertEqual(self.status()["goal"], 70000)
-            self.edit("broker: {", "broker: {log_level: debug, lease_s: 33, heartbeat_s: 1, ")
-            self.assertIn("lease_s was 300 and is 33", self.log("nermill-broker"))
-            self.assertIn("the log level was info and is debug", self.log("nermill-broker"))
-            self.edit("name: test", "name: test\nseed: 99")
-            self.assertRegex(self.log("nermill-broker"), "refused, and nothing changed: the seed differs")
-            self.edit("seed: 99", "sede: 99")
-            self.assertRegex(self.log("nermill-broker"), "refused, and nothing changed: .*project.yaml:")
-            self.edit("sede: 99", "gold: none.conll\ngeneration: {attempts: 7}")
-            self.assertIn("counts only after a start", self.log("nermill-broker"))
+            self.edit("broker: {", "broker: {log_level: debug, lease_s: 33, heartbeat_s: 1, ", "lease_s was 300 and is 33",
+                      "the log level was info and is debug")
+            self.edit("name: test", "name: test\nseed: 99", "refused, and nothing changed: the seed differs")
+            self.edit("seed: 99", "sede: 99", "refused, and nothing changed: ", "project.yaml:")
+            self.edit("sede: 99", "gold: none.conll\ngeneration: {attempts: 7}", "counts only after a start")
             self.assert_busy(llm)
             self.assertIsNone(self.server.poll())
             self.crash()
             self.assertEqual(self.status()["goal"], 70000)
+
+    def test_sighup_raises_the_budget(self):
+        with FakeLLM(FRUIT + TOWNS) as llm:
+            self.begin(llm, more="budget: {requests: 30}\n", aligner=True)
+            self.wait_for(lambda: self.state() == "budget")
+            self.assert_quiet(llm)
+            self.edit("budget: {requests: 30}", "budget: {requests: 70}")
+            self.wait_for(lambda: self.status()["budget"]["spent"]["requests"] > 30)
+            self.wait_for(lambda: self.state() == "budget")
+            self.assertEqual(self.status()["budget"]["limit"]["requests"], 70)
+            self.assertLessEqual(len(llm.bodies) + llm.canaries, 70)
+            self.edit("budget: {requests: 70}", "budget: {requests: 20}")  # below what is spent: spent it stays
+            self.assert_quiet(llm)
+            self.edit("budget: {requests: 20}", "name2: none")  # a reload that is refused changes nothing
+            self.assertEqual(self.state(), "budget")
+            self.edit("name2: none", "# none")
+            self.assert_busy(llm)
 
     def test_sighup_and_a_limit_set_by_hand(self):
         with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:

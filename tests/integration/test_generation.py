@@ -103,7 +103,13 @@ class Generations(GenerationCase):
             self.assertEqual(plan["left"]["samples"], 20)
             self.assertTrue(plan["cost"]["own_averages"])
             self.assertGreaterEqual(plan["cost"]["calls"], 20)
-            self.assertAlmostEqual(plan["cost"]["tokens_in"], 100 * plan["cost"]["calls"])  # as the server counts
+            cost = plan["cost"]
+            self.assertAlmostEqual(cost["tokens_in"], 100 * cost["calls"])  # as the server counts
+            self.assertEqual((cost["money"], cost["endpoint_prices"]), (0, False))
+            self.change(project, "concurrency: 4", "concurrency: 4\n    price_in: 2.5\n    price_out: 10")
+            cost = self.plan(project)["cost"]
+            self.assertAlmostEqual(cost["money"], (2.5 * cost["tokens_in"] + 10 * cost["tokens_out"]) / 1e6)
+            self.assertTrue(cost["endpoint_prices"])
             words = self.nermill("run", project, "--plan").stdout
             self.assertIn("generation: domain: cooking -> travel", words)
             self.assertIn("--new-generation keep: 30 samples", words)

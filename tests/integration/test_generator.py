@@ -222,7 +222,8 @@ class Worker(harness.Live, GeneratorCase):
             self.assertEqual(llm.bought_again(), 0)
 
     def test_second_signal_ends_at_once(self):
-        with FakeLLM(FRUIT + TOWNS, delay=1000) as llm:
+        with FakeLLM(FRUIT + TOWNS) as llm:
+            llm.gate.clear()
             port = harness.free_port()
             self.broker(self.make(llm.url), port)
             generator = self.generator(port)

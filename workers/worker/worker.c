@@ -246,8 +246,8 @@ static enum nm_err on_welcome(struct nm_worker *w, const struct nm_msg_welcome *
 static enum nm_err on_error(struct nm_worker *w, const struct nm_msg_error *error, struct nm_diag *diag)
 {
     enum nm_err code = (enum nm_err)error->code;
-    if (code == NM_ESTATE && !w->leaving)
-        return w->started ? send_hello(w) : NM_OK;
+    if (code == NM_ESTATE && !w->leaving) /* unless a hello is on its way already */
+        return w->started && w->welcomed ? send_hello(w) : NM_OK;
     if (code == NM_EVERSION || code == NM_EAUTH)
         return nm_fail(diag, code, "broker %s refuses this worker: %s", w->broker, error->text.ptr);
     nm_warn("broker %s: %s", w->broker, error->text.ptr);
