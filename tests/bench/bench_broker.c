@@ -177,14 +177,10 @@ static int run(const struct options *o, const char *program, struct measures *me
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"seconds", required_argument, NULL, 's'},
-        {"processes", required_argument, NULL, 'p'},
-        {"credit", required_argument, NULL, 'c'},
-        {"rate", required_argument, NULL, 'r'},
-        {"samples", required_argument, NULL, 'n'},
-        {"entities", required_argument, NULL, 'e'},
-        {"limits", required_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"seconds", required_argument, NULL, 's'}, {"processes", required_argument, NULL, 'p'},
+        {"credit", required_argument, NULL, 'c'},  {"rate", required_argument, NULL, 'r'},
+        {"samples", required_argument, NULL, 'n'}, {"entities", required_argument, NULL, 'e'},
+        {"limits", required_argument, NULL, 'l'},  {NULL, 0, NULL, 0},
     };
     struct options o = {.seconds = 5, .processes = 4, .entities = 500, .credit = 512, .samples = 100000000};
     int c;
