@@ -19,11 +19,11 @@
 
 enum {
     RATE_SECONDS = 3601, /* one snapshot a second: the rate over an hour needs both ends */
-    BLOBS = 5,
+    BLOBS = 6,
     FAILURE_LINE = 512,
 };
 
-enum { NM_BLOB_PROJECT, NM_BLOB_ENTITIES, NM_BLOB_TEMPLATE, NM_BLOB_ASIDE, NM_BLOB_LEARN_FROM };
+enum { NM_BLOB_PROJECT, NM_BLOB_ENTITIES, NM_BLOB_TEMPLATE, NM_BLOB_ASIDE, NM_BLOB_LEARN_FROM, NM_BLOB_EXEMPLARS };
 
 /* Settings that a generation of the run is made with; those before PLAN shape the plan. */
 enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 12 };

@@ -38,6 +38,7 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     struct blob *entities = start_blob(b, 1, "entities", ENTITIES_MAX);
     struct blob *template = start_blob(b, 2, "template", TEMPLATE_MAX);
     struct blob *learn_from = start_blob(b, NM_BLOB_LEARN_FROM, "learn_from", ENTITIES_MAX);
+    struct blob *exemplars = start_blob(b, NM_BLOB_EXEMPLARS, "exemplars", TEMPLATE_MAX);
     (void)start_blob(b, NM_BLOB_ASIDE, "aside", ENTITIES_MAX); /* filled when the ledger is open */
     if (nm_project_file(options->project, path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->project);
@@ -50,10 +51,13 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
         err = nm_fail(diag, NM_ELIMIT, "%s: the entity lists are larger than %d bytes", path, (int)ENTITIES_MAX);
     if (!err)
         err = load_file(options->project, b->project->generation.template,
-                        "none: the project uses the built-in template", template, diag);
+                        "none: the project uses a built-in template", template, diag);
     if (!err)
         err = load_file(options->project, b->project->alignment.learn_from,
                         "none: the project's tokenizer learns from no file", learn_from, diag);
+    if (!err)
+        err = load_file(options->project, b->project->generation.exemplars.file,
+                        "none: the project names no exemplars", exemplars, diag);
     for (int i = 0; i < BLOBS && !err; i++)
         b->blobs[i].digest = nm_hash64(nm_buf_str(&b->blobs[i].data), b->blobs[i].data.len, 0);
     return err;
@@ -82,9 +86,9 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
     struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
-        data->error =
-            nm_str("no such blob: this broker has project, entities, template, learn_from and aside, and of each "
-                   "aligner index/ID and made/ID/PLACE");
+        data->error = nm_str(
+            "no such blob: this broker has project, entities, template, learn_from, exemplars and aside, and of each "
+            "aligner index/ID and made/ID/PLACE");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);
     } else if (read->offset > blob->data.len) {

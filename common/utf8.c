@@ -56,6 +56,16 @@ size_t nm_utf8_length(const char *s, size_t len)
     return count;
 }
 
+size_t nm_utf8_offset(const char *s, size_t len, uint64_t point)
+{
+    size_t at = 0;
+    for (; at < len && point > 0; point--)
+        do
+            at++;
+        while (at < len && ((unsigned char)s[at] & 0xc0) == 0x80);
+    return at;
+}
+
 uint64_t nm_utf8_count_to(struct nm_utf8_counter *counter, uint64_t byte)
 {
     if (byte < counter->byte)

@@ -26,6 +26,9 @@ bool nm_utf8_valid(const char *s, size_t len, size_t *bad);
 /* nm_utf8_length - code points in valid UTF-8. */
 size_t nm_utf8_length(const char *s, size_t len);
 
+/* nm_utf8_offset - the byte at which the code point of that number begins, len where there are not so many. */
+size_t nm_utf8_offset(const char *s, size_t len, uint64_t point);
+
 /* Byte offsets into code points of valid UTF-8, each counted from the last one asked for: cheap in rising order. */
 struct nm_utf8_counter {
     const char *s; /* set this, the rest zero */

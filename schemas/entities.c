@@ -175,6 +175,34 @@ static enum nm_err add(struct nm_entities *e, size_t type, const char *text, siz
     return NM_OK;
 }
 
+static size_t find_folded(const struct nm_entities *e, size_t type, const struct nm_buf *wanted, struct nm_buf *other)
+{
+    uint32_t hash = (uint32_t)nm_hash64(wanted->data, wanted->len, 0);
+    for (size_t at = hash & (e->n_slots - 1); e->slots[at] != 0; at = (at + 1) & (e->n_slots - 1)) {
+        size_t i = e->slots[at] - 1;
+        if (e->origins[i].hash != hash || (type != NM_ENTITIES_ANY && e->items[i].type != type))
+            continue;
+        nm_buf_reset(other);
+        if (nm_utf8_casefold(e->items[i].text, e->items[i].len, other) == NM_OK && other->len == wanted->len &&
+            memcmp(other->data, wanted->data, other->len) == 0)
+            return i;
+    }
+    return NM_ENTITIES_NONE;
+}
+
+size_t nm_entities_find(const struct nm_entities *e, size_t type, const char *text, size_t len)
+{
+    struct nm_buf wanted, other;
+    size_t found = NM_ENTITIES_NONE;
+    nm_buf_init(&wanted, e->folded.max);
+    nm_buf_init(&other, e->folded.max);
+    if (e->n > 0 && nm_utf8_casefold(text, len, &wanted) == NM_OK)
+        found = find_folded(e, type, &wanted, &other);
+    nm_buf_clean_up(&wanted);
+    nm_buf_clean_up(&other);
+    return found;
+}
+
 /* ---- reading a list -------------------------------------------------------------------------- */
 
 /* White space cut at both ends and made single inside; then NFC.  out is emptied first. */

@@ -40,6 +40,12 @@ enum nm_err nm_entities_from_blob(struct nm_entities *entities, const char *data
 
 size_t nm_entities_count(const struct nm_entities *entities);
 const struct nm_entity *nm_entities_get(const struct nm_entities *entities, size_t index);
+/* nm_entities_find - the entity of that type (NM_ENTITIES_ANY: of any) whose text is the same but for its case;
+ * NM_ENTITIES_NONE: there is none.  Any thread, once the set is full. */
+#define NM_ENTITIES_NONE ((size_t)-1)
+#define NM_ENTITIES_ANY ((size_t)-1)
+size_t nm_entities_find(const struct nm_entities *entities, size_t type, const char *text, size_t len);
+
 size_t nm_entities_type_count(const struct nm_entities *entities);
 const char *nm_entities_type_name(const struct nm_entities *entities, size_t type);
 size_t nm_entities_duplicates(const struct nm_entities *entities); /* lines that repeated an entity of their type */

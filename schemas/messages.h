@@ -35,6 +35,9 @@ enum {
 /* The index of a mention that is on no list. */
 #define NM_NO_INDEX UINT64_MAX
 
+/* The rule of a text that passed and is yet to be verified: no rejection. */
+#define NM_UNVERIFIED "unverified"
+
 /* What a span is: a mention; or uncertain, and its tokens are left out of the loss. */
 enum nm_span_state { NM_SPAN_LABELLED = 0, NM_SPAN_MASKED = 1 };
 
@@ -130,7 +133,9 @@ struct nm_str nm_str(const char *s);
 
 /* broker -> generator: make one LLM call.  feedback_*: what was wrong with the last attempt's text; endpoint: where
  * (empty: anywhere); prompt_max: tokens that the prompt may have at most (0: any); answers: what is on record for earlier
- * requests at this place of the plan. */
+ * requests at this place of the plan; decoy: a word that looks like an
+ * entity and is to stand there as none; feedback_start, feedback_end: the characters of feedback_text that the rule is
+ * about; verify: no new text, but a second look at feedback_text, whose mentions so far are mentions. */
 #define NM_FIELDS_task(X)                                                                                            \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -147,14 +152,21 @@ struct nm_str nm_str(const char *s);
     X(STR, feedback_text, NM_TEXT_MAX) \
     X(STR, endpoint, NM_NAME_MAX) \
     X(U64, prompt_max, 0) \
-    X(LIST_answer, answers, NM_ANSWERS_MAX)
+    X(LIST_answer, answers, NM_ANSWERS_MAX) \
+    X(STR, decoy, NM_LINE_MAX) \
+    X(U64, feedback_start, 0) \
+    X(U64, feedback_end, 0) \
+    X(BOOL, verify, 0) \
+    X(LIST_span, mentions, NM_SPANS_MAX)
 
 /* generator -> broker: an answered call, accepted or not; also the record in the response log.
  * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
  * project's currency; prompt_bound: tokens that the prompt can have had at most; mentions: what the model told of, in
  * the order of their starts, none over another; marked: it was to mark every mention, so that no other one is known;
  * fingerprint: of an accepted text, for the search for duplicates (fingerprint.h); request: XXH3-64 of the endpoint's url
- * and the request's body; reused: no call was made, the body is that of the answer to task reused_from. */
+ * and the request's body; reused: no call was made, the body is that of the answer to task reused_from;
+ * span_start, span_end: the characters of text that the rule is about; verifies: it is the second look at the text of
+ * the attempt before.  The rule NM_UNVERIFIED asks for that look. */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -181,7 +193,10 @@ struct nm_str nm_str(const char *s);
     X(BIN, fingerprint, NM_FINGERPRINT_MAX) \
     X(U64, request, 0) \
     X(BOOL, reused, 0) \
-    X(U64, reused_from, 0)
+    X(U64, reused_from, 0) \
+    X(U64, span_start, 0) \
+    X(U64, span_end, 0) \
+    X(BOOL, verifies, 0)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint

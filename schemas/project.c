@@ -182,6 +182,8 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
     check_lists(c, raw, p);
     check_endpoints(c, raw, p);
     nm_check_generation(c, raw->generation, &p->generation);
+    nm_check_validation(c, raw->validation, &p->validation);
+    nm_check_verification(c, raw->verification, p);
     check_budget(c, raw->budget, p);
     check_broker(c, raw->broker, &p->broker);
     p->aligner.shard_samples =

@@ -14,6 +14,8 @@
 #include "common/err.h"
 #include "schemas/entities.h"
 
+enum nm_mode { NM_MODE_PLAIN, NM_MODE_MARKUP };
+enum nm_builtin { NM_BUILTIN_BIOMEDICAL, NM_BUILTIN_SCIENTIFIC }; /* the built-in templates */
 enum nm_constrain { NM_CONSTRAIN_NEVER, NM_CONSTRAIN_LAST, NM_CONSTRAIN_ALWAYS };
 /* When a commit is forced to the disk: before its acks, every sync_interval_ms, or by the system alone. */
 enum nm_durability { NM_DURABILITY_ALWAYS, NM_DURABILITY_INTERVAL, NM_DURABILITY_OS };
@@ -72,11 +74,21 @@ struct nm_project_endpoint {
     enum nm_constraint constraint;
 };
 
+struct nm_project_exemplars {
+    char *file;     /* a small gold CoNLL file; NULL: none */
+    uint32_t count; /* drawn from it for each prompt */
+};
+
 struct nm_project_generation {
-    char *domain;             /* "biomedical research" */
-    char *template;           /* file of the prompt template; NULL: the built-in one */
+    char *domain;   /* "biomedical research" */
+    char *template; /* file of the prompt template; NULL: one named by builtin */
+    enum nm_builtin builtin;
+    enum nm_mode mode;
+    char *guidelines; /* for the prompt; NULL: none */
+    struct nm_project_exemplars exemplars;
     struct nm_range entities; /* in one sample that is no negative */
     double negatives;         /* share of samples that hold no entity */
+    double hard_negatives;    /* share of those that are to use a word which only looks like one */
     struct nm_range words;    /* in a sentence */
     uint32_t attempts;        /* answered calls a task may use */
     enum nm_constrain constrain;
@@ -85,6 +97,26 @@ struct nm_project_generation {
     uint32_t n_styles; /* 0: the built-in list */
     char **sections;
     uint32_t n_sections;
+};
+
+/* What validation rejects; nm_project_validation_default has the defaults. */
+struct nm_project_validation {
+    char **off; /* rules that reject nothing */
+    uint32_t n_off;
+    uint32_t max_sentences;
+    uint32_t repeats;         /* the same four words so often */
+    uint32_t echo_words;      /* words of the prompt in a row */
+    uint32_t foreign_letters; /* letters of a script that the prompt does not use */
+    double distinct_words;    /* a smaller share of different words, of 16 and more */
+    double compression;       /* a higher ratio of the text's length to its deflated length, of 100 bytes and more */
+};
+
+enum nm_verify { NM_VERIFY_OFF, NM_VERIFY_MASK, NM_VERIFY_DROP };
+
+/* A second call lists the entities of a text: what only one of the two saw is masked, or the text is dropped. */
+struct nm_project_verification {
+    enum nm_verify mode;
+    char *endpoint; /* by name; NULL: any */
 };
 
 /* Of the whole run, hard; 0: no limit. */
@@ -144,6 +176,8 @@ struct nm_project {
     struct nm_project_endpoint *endpoints;
     uint32_t n_endpoints;
     struct nm_project_generation generation;
+    struct nm_project_validation validation;
+    struct nm_project_verification verification;
     struct nm_project_budget budget;
     struct nm_project_broker broker;
     struct {
@@ -169,6 +203,9 @@ enum nm_err nm_project_file(const char *path, char *out, size_t size);
 
 /* nm_project_path - file as the project at PATH (as given to nm_project_load) means it, into out.  NM_ELIMIT. */
 enum nm_err nm_project_path(const char *path, const char *file, char *out, size_t size);
+
+/* nm_project_validation_default - as of a project that says nothing. */
+struct nm_project_validation nm_project_validation_default(void);
 
 /* nm_constraint_name - as project.yaml and the records have it; nm_constraint_named - back again, NONE where it is
  * none. */

@@ -97,7 +97,7 @@ int nm_value_one_of(struct nm_checker *c, const char *section, size_t nth, const
 {
     if (value == NULL)
         return fallback;
-    char all[128] = "";
+    char all[512] = "";
     for (int i = 0; i < n; i++) {
         if (strcmp(value, names[i]) == 0)
             return i;

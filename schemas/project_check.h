@@ -44,6 +44,8 @@ struct nm_range nm_value_range(struct nm_checker *c, const char *key, const stru
 
 /* project_generation.c: the sections that say how a text is made and judged. */
 void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, struct nm_project_generation *out);
+void nm_check_validation(struct nm_checker *c, const struct raw_validation *in, struct nm_project_validation *out);
+void nm_check_verification(struct nm_checker *c, const struct raw_verification *in, struct nm_project *p);
 
 /* project_trainer.c */
 void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out);

@@ -55,8 +55,15 @@ static const cyaml_schema_field_t endpoint_fields[] = {STRING(raw_endpoint, name
 static const cyaml_schema_value_t endpoint_item = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_endpoint, endpoint_fields)};
 
+static const cyaml_schema_field_t exemplars_fields[] = {STRING(raw_exemplars, file, REQUIRED),
+                                                        UINT(raw_exemplars, count), CYAML_FIELD_END};
 static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, domain, OPTIONAL),
                                                          STRING(raw_generation, template, OPTIONAL),
+                                                         STRING(raw_generation, builtin, OPTIONAL),
+                                                         STRING(raw_generation, guidelines, OPTIONAL),
+                                                         STRING(raw_generation, mode, OPTIONAL),
+                                                         MAPPING(raw_generation, exemplars, exemplars_fields),
+                                                         FLOAT(raw_generation, hard_negatives),
                                                          STRING(raw_generation, constrain, OPTIONAL),
                                                          MAPPING(raw_generation, entities, range_fields),
                                                          MAPPING(raw_generation, words, range_fields),
@@ -66,6 +73,18 @@ static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, 
                                                          LIST(raw_generation, styles, text_item, OPTIONAL),
                                                          LIST(raw_generation, sections, text_item, OPTIONAL),
                                                          CYAML_FIELD_END};
+
+static const cyaml_schema_field_t validation_fields[] = {LIST(raw_validation, off, text_item, OPTIONAL),
+                                                         UINT(raw_validation, max_sentences),
+                                                         UINT(raw_validation, repeats),
+                                                         UINT(raw_validation, echo_words),
+                                                         UINT(raw_validation, foreign_letters),
+                                                         FLOAT(raw_validation, distinct_words),
+                                                         FLOAT(raw_validation, compression),
+                                                         CYAML_FIELD_END};
+
+static const cyaml_schema_field_t verification_fields[] = {
+    STRING(raw_verification, mode, OPTIONAL), STRING(raw_verification, endpoint, OPTIONAL), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t budget_fields[] = {FLOAT(raw_budget, money), UINT(raw_budget, tokens),
                                                      UINT(raw_budget, requests), CYAML_FIELD_END};
@@ -131,6 +150,8 @@ static const cyaml_schema_field_t project_fields[] = {UINT(raw_project, version)
                                                       LIST(raw_project, entities, list_item, REQUIRED),
                                                       LIST(raw_project, endpoints, endpoint_item, REQUIRED),
                                                       MAPPING(raw_project, generation, generation_fields),
+                                                      MAPPING(raw_project, validation, validation_fields),
+                                                      MAPPING(raw_project, verification, verification_fields),
                                                       MAPPING(raw_project, budget, budget_fields),
                                                       MAPPING(raw_project, broker, broker_fields),
                                                       MAPPING(raw_project, aligner, aligner_fields),

@@ -29,14 +29,31 @@ struct raw_endpoint {
     double *temperature, *top_p, *price_in, *price_out;
 };
 
+struct raw_exemplars {
+    char *file;
+    uint32_t *count;
+};
+
 struct raw_generation {
-    char *domain, *template, *constrain;
+    char *domain, *template, *builtin, *guidelines, *mode, *constrain;
     bool *reuse;
+    struct raw_exemplars *exemplars;
     struct raw_range *entities, *words;
-    double *negatives;
+    double *negatives, *hard_negatives;
     uint32_t *attempts;
     char **styles, **sections;
     uint32_t styles_count, sections_count;
+};
+
+struct raw_validation {
+    char **off;
+    uint32_t off_count;
+    uint32_t *max_sentences, *repeats, *echo_words, *foreign_letters;
+    double *distinct_words, *compression;
+};
+
+struct raw_verification {
+    char *mode, *endpoint;
 };
 
 struct raw_budget {
@@ -87,6 +104,8 @@ struct raw_project {
     struct raw_endpoint *endpoints;
     uint32_t entities_count, endpoints_count;
     struct raw_generation *generation;
+    struct raw_validation *validation;
+    struct raw_verification *verification;
     struct raw_budget *budget;
     struct raw_broker *broker;
     struct raw_aligner *aligner;

@@ -19,11 +19,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (raw == NULL)
         return 0;
     memcpy(raw, data + 2, size - 2);
-    struct nm_validate_input in = {.entities = entities,
+    static const char *const types[] = {"Chemical", "Disease"}, *const decoys[] = {"failure"};
+    static const size_t entity_types[] = {0, 0, 1, 1};
+    struct nm_validate_input in = {.types = types,
+                                   .n_types = data[0] & 64 ? 2 : 0,
+                                   .entity_types = entity_types,
+                                   .decoys = decoys,
+                                   .n_decoys = data[0] / 128,
+                                   .every = data[1] & 32,
+                                   .entities = entities,
                                    .count = data[0] % 5,
                                    .min_words = data[1] % 8,
                                    .max_words = 40,
-                                   .max_sentences = data[1] / 128,
                                    .prompt =
                                        data[1] & 64 ? "Write one sentence that holds the terms given below." : NULL,
                                    .raw = raw,
@@ -37,6 +44,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (verdict.rule != NM_RULE_UTF8 && verdict.rule != NM_RULE_TOO_LONG &&
             verdict.span_start + verdict.span_len > verdict.text_len)
+            abort();
+        size_t before = 0;
+        for (size_t i = 0; i < verdict.n_marks; i++) {
+            const struct nm_mark *mark = &verdict.marks[i];
+            if (mark->start < before || mark->end <= mark->start || mark->end > verdict.text_len || mark->type > 1)
+                abort();
+            before = mark->end;
+        }
+        if (verdict.accepted && in.n_types > 0 &&
+            (strstr(verdict.text, "[[") != NULL || strstr(verdict.text, "]]") != NULL) && in.count == 0)
+            abort();
+        if (verdict.accepted != (verdict.failed == 0))
             abort();
         if (verdict.accepted && (verdict.text_len == 0 || memchr(verdict.text, '\n', verdict.text_len) != NULL))
             abort();

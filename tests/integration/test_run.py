@@ -296,7 +296,7 @@ class Kills(RunCase):
             out, _ = self.finish(process)
             self.check_data(project, 200)
             self.assertLessEqual(llm.bought_again(), 2 * CONCURRENCY, "more than was on the wire at two kills")
-            self.assertLessEqual(llm.canaries, 3, "one for each start of a generator")
+            self.assertLessEqual(llm.canaries, 9, "one for each start of a generator and each kind of constraint")
             self.assertIn("200 samples accepted", out)
 
 

@@ -31,12 +31,10 @@ struct fixture {
 static int set_up(void **state)
 {
     static struct fixture f;
-    struct nm_prompt *prompt;
     struct nm_diag diag = {""};
     (void)snprintf(f.dir, sizeof f.dir, "/tmp/nm-judge-XXXXXX");
     if (mkdtemp(f.dir) == NULL || nm_project_parse(yaml, sizeof yaml - 1, "t", &f.project, &diag) != NM_OK ||
-        nm_prompt_load(NULL, &prompt, &diag) != NM_OK ||
-        nm_recipe_new(f.project, prompt, &f.recipe, &diag) != NM_OK ||
+        nm_recipe_new(f.project, NULL, NULL, &f.recipe, &diag) != NM_OK || /* it needs no file */
         nm_spool_open(f.dir, "run", &f.spool, &diag) != NM_OK ||
         nm_judge_new(f.spool, f.recipe, &f.judge, &diag) != NM_OK) {
         print_error("%s\n", diag.text);

@@ -136,7 +136,7 @@ static void test_errors(void **state)
     bad("%user\n{{}}", "t.txt:2: unknown name \"\"");
     struct nm_prompt *prompt;
     struct nm_diag diag;
-    assert_int_equal(nm_prompt_load("/nonexistent/template.txt", &prompt, &diag), NM_ENOENT);
+    assert_int_equal(nm_prompt_load("/nonexistent/template.txt", NM_BUILTIN_BIOMEDICAL, &prompt, &diag), NM_ENOENT);
     assert_non_null(strstr(diag.text, "/nonexistent/template.txt"));
 }
 
@@ -148,7 +148,7 @@ static void test_builtin(void **state)
     struct nm_arena arena;
     struct nm_prompt_text plain, retry, negative, again;
     nm_arena_init(&arena, 0);
-    assert_int_equal(nm_prompt_load(NULL, &prompt, &diag), NM_OK);
+    assert_int_equal(nm_prompt_load(NULL, NM_BUILTIN_BIOMEDICAL, &prompt, &diag), NM_OK);
     struct nm_prompt_vars vars = base_vars();
     assert_int_equal(nm_prompt_render(prompt, &vars, &arena, &plain), NM_OK);
     assert_int_equal(nm_prompt_render(prompt, &vars, &arena, &again), NM_OK);

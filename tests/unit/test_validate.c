@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -199,11 +200,13 @@ static size_t count_entities(const struct row *row)
 
 static void judge(const struct row *row, struct nm_arena *arena, struct nm_verdict *verdict)
 {
+    struct nm_project_validation limits = nm_project_validation_default();
+    limits.max_sentences = 1;
     struct nm_validate_input in = {.entities = row->entities,
                                    .count = count_entities(row),
                                    .min_words = 4,
                                    .max_words = 24,
-                                   .max_sentences = 1,
+                                   .limits = &limits,
                                    .prompt = PROMPT,
                                    .raw = row->raw,
                                    .raw_len = strlen(row->raw),
@@ -288,6 +291,196 @@ static void test_limits(void **state)
     nm_arena_clean_up(&arena);
 }
 
+/* ---- markup ---------------------------------------------------------------------------------- */
+
+static const char *const types[] = {"Chemical", "Disease"};
+
+struct marked_row {
+    const char *raw;
+    const char *entity;
+    size_t type;
+    enum nm_rule rule;
+    const char *text;  /* without marks, where it is accepted */
+    const char *marks; /* "start-end:type ..." in bytes */
+};
+
+static const struct marked_row marked_rows[] = {
+    {"[[Aspirin|Chemical]] lowers the risk of [[stroke|Disease]].", "aspirin", 0, 0,
+     "Aspirin lowers the risk of stroke.", "0-7:0 27-33:1 "},
+    {"We gave [[ aspirin | chemical ]] to men with severe [[acute gout|DISEASE]].", "gout", 1, 0,
+     "We gave aspirin to men with severe acute gout.", "8-15:0 35-45:1 "},
+    {"We gave [[[3H]haloperidol|Chemical]] to five of the rats.", "[3H]haloperidol", 0, 0,
+     "We gave [3H]haloperidol to five of the rats.", "8-23:0 "},
+    {"\"The \u00e9 [[COX-2|Chemical]]-mediated effect was small.\"", "COX-2", 0, 0,
+     "The \u00e9 COX-2-mediated effect was small.", "7-12:0 "},
+    {"No drug at all was given to the men.", NULL, 0, 0, "No drug at all was given to the men.", ""},
+    {"[[Aspirin|Chemical] lowers the risk of stroke.", "aspirin", 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[Aspirin|Chemical]] lowers the risk of stroke|Disease]].", "aspirin", 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[low dose [[aspirin|Chemical]]|Chemical]] lowers the risk.", "aspirin", 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[Aspirin]] lowers the risk of stroke.", "aspirin", 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[ |Chemical]] lowers the risk of stroke in aspirin users.", "aspirin", 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[Aspirin|Drug]] lowers the risk of stroke.", "aspirin", 0, NM_RULE_MARKUP_TYPE, NULL, NULL},
+    {"[[Aspirin|]] lowers the risk of stroke.", "aspirin", 0, NM_RULE_MARKUP_TYPE, NULL, NULL},
+    {"[[Aspirin|Disease]] lowers the risk of stroke.", "aspirin", 0, NM_RULE_MARKUP_TYPE, NULL, NULL},
+    {"Aspirin lowers the risk of [[stroke|Disease]].", "aspirin", 0, NM_RULE_MARKUP_MISSING, NULL, NULL},
+    {"Acet[[aminophen|Chemical]] lowers the risk of aspirin.", NULL, 0, NM_RULE_MARKUP, NULL, NULL},
+    {"[[Aspirin|Chemical]] and [term] lower the risk of stroke.", "aspirin", 0, NM_RULE_SLOT, NULL, NULL},
+    {"[[Stroke|Disease]] is a common cause of death.", "aspirin", 0, NM_RULE_ENTITY_MISSING, NULL, NULL},
+};
+
+static void judge_marked(const struct marked_row *row, struct nm_arena *arena, struct nm_verdict *verdict)
+{
+    struct nm_validate_input in = {.entities = &row->entity,
+                                   .entity_types = &row->type,
+                                   .count = row->entity != NULL,
+                                   .types = types,
+                                   .n_types = 2,
+                                   .min_words = 4,
+                                   .raw = row->raw,
+                                   .raw_len = strlen(row->raw)};
+    assert_int_equal(nm_validate(&in, arena, verdict), NM_OK);
+}
+
+static void test_markup(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof marked_rows / sizeof *marked_rows; i++) {
+        const struct marked_row *row = &marked_rows[i];
+        struct nm_arena arena;
+        struct nm_verdict verdict;
+        char marks[128] = "";
+        nm_arena_init(&arena, 0);
+        judge_marked(row, &arena, &verdict);
+        if (verdict.rule != row->rule)
+            fail_msg("\"%s\": %s: %s", row->raw, nm_rule_name(verdict.rule), verdict.detail);
+        assert_true(verdict.span_start + verdict.span_len <= verdict.text_len);
+        for (size_t k = 0; k < verdict.n_marks; k++)
+            (void)snprintf(marks + strlen(marks), sizeof marks - strlen(marks), "%zu-%zu:%zu ",
+                           verdict.marks[k].start, verdict.marks[k].end, verdict.marks[k].type);
+        if (row->rule == NM_RULE_NONE) {
+            assert_string_equal(verdict.text, row->text);
+            assert_string_equal(marks, row->marks);
+        }
+        nm_arena_clean_up(&arena);
+    }
+}
+
+/* ---- what the project decides ---------------------------------------------------------------- */
+
+static enum nm_rule rule_of(const char *raw, const struct nm_project_validation *limits, const char *decoy,
+                            bool every, uint64_t *failed)
+{
+    struct nm_arena arena;
+    struct nm_verdict verdict;
+    static const char *const aspirin[] = {"aspirin"};
+    struct nm_validate_input in = {.entities = aspirin,
+                                   .count = 1,
+                                   .decoys = &decoy,
+                                   .n_decoys = decoy != NULL,
+                                   .limits = limits,
+                                   .every = every,
+                                   .prompt = PROMPT,
+                                   .raw = raw,
+                                   .raw_len = strlen(raw)};
+    nm_arena_init(&arena, 0);
+    assert_int_equal(nm_validate(&in, &arena, &verdict), NM_OK);
+    nm_arena_clean_up(&arena);
+    assert_int_equal(verdict.accepted, verdict.rule == NM_RULE_NONE);
+    if (failed != NULL)
+        *failed = verdict.failed;
+    return verdict.rule;
+}
+
+static void test_off(void **state)
+{
+    (void)state;
+    char *off[] = {"list", "truncated"};
+    struct nm_project_validation limits = nm_project_validation_default();
+    const char *raw = "1. Aspirin lowers the risk of stroke";
+    assert_int_equal(rule_of(raw, NULL, NULL, false, NULL), NM_RULE_LIST);
+    limits.off = off;
+    limits.n_off = 1;
+    assert_int_equal(rule_of(raw, &limits, NULL, false, NULL), NM_RULE_TRUNCATED);
+    limits.n_off = 2;
+    assert_int_equal(rule_of(raw, &limits, NULL, false, NULL), NM_RULE_NONE);
+}
+
+static void test_thresholds(void **state)
+{
+    (void)state;
+    static const char twice[] = "Aspirin in the treatment of pain and in the treatment of gout is of some use.";
+    static const char packed[] =
+        "Aspirin, aspirin with aspirins, aspirin for aspirinlike aspirins, and aspirin by aspirinate "
+        "of aspirins to aspirinoid aspirin is aspirin.";
+    static const char echo[] = "Aspirin for a biomedical abstract that failed was of no use.";
+    static const char russian[] = "Aspirin \xd1\x81\xd0\xbd\xd0\xb8\xd0\xb7 the risk of stroke.";
+    struct nm_project_validation limits = nm_project_validation_default();
+    assert_int_equal(rule_of(twice, &limits, NULL, false, NULL), NM_RULE_NONE);
+    limits.repeats = 2;
+    assert_int_equal(rule_of(twice, &limits, NULL, false, NULL), NM_RULE_REPETITION);
+    limits = nm_project_validation_default();
+    limits.distinct_words = 0;
+    limits.compression = 1000;
+    assert_int_equal(rule_of(packed, &limits, NULL, false, NULL), NM_RULE_NONE);
+    limits.compression = 1.9;
+    assert_int_equal(rule_of(packed, &limits, NULL, false, NULL), NM_RULE_REPETITION);
+    limits = nm_project_validation_default();
+    assert_int_equal(rule_of(echo, &limits, NULL, false, NULL), NM_RULE_NONE);
+    limits.echo_words = 5;
+    assert_int_equal(rule_of(echo, &limits, NULL, false, NULL), NM_RULE_ECHO);
+    assert_int_equal(rule_of(russian, &limits, NULL, false, NULL), NM_RULE_SCRIPT);
+    limits.foreign_letters = 5;
+    assert_int_equal(rule_of(russian, &limits, NULL, false, NULL), NM_RULE_NONE);
+    limits.max_sentences = 1;
+    assert_int_equal(rule_of("Aspirin works. Placebo fails.", &limits, NULL, false, NULL), NM_RULE_SENTENCES);
+}
+
+/* One look at every rule: the first is the verdict, the others are told as well. */
+static void test_every(void **state)
+{
+    (void)state;
+    uint64_t failed;
+    const char *raw = "1. Sure, *placebo* lowers the risk of stroke and";
+    assert_int_equal(rule_of(raw, NULL, NULL, false, &failed), NM_RULE_LIST);
+    assert_true(failed == nm_rule_bit(NM_RULE_LIST));
+    assert_int_equal(rule_of(raw, NULL, NULL, true, &failed), NM_RULE_LIST);
+    assert_true(failed == (nm_rule_bit(NM_RULE_LIST) | nm_rule_bit(NM_RULE_MARKDOWN) |
+                           nm_rule_bit(NM_RULE_ENTITY_MISSING) | nm_rule_bit(NM_RULE_TRUNCATED)));
+}
+
+static void test_decoys(void **state)
+{
+    (void)state;
+    assert_int_equal(rule_of("Aspirin prevented a failure of the pump.", NULL, "failure", false, NULL), NM_RULE_NONE);
+    assert_int_equal(rule_of("Aspirin prevented failures of the pump.", NULL, "failure", false, NULL),
+                     NM_RULE_DECOY_MISSING);
+}
+
+/* What the project can put off are rules. */
+static void test_names_in_projects(void **state)
+{
+    (void)state;
+    static const char *const needed[] = {"none",  "utf8",   "json_form",  "control_character",
+                                         "empty", "markup", "markup_type"};
+    for (int i = 0; i < NM_RULE_COUNT; i++) {
+        char yaml[256];
+        const char *name = nm_rule_name((enum nm_rule)i);
+        bool may_be_off = true;
+        struct nm_project *project;
+        struct nm_diag diag;
+        for (size_t k = 0; k < sizeof needed / sizeof *needed; k++)
+            may_be_off = may_be_off && strcmp(name, needed[k]) != 0;
+        (void)snprintf(yaml, sizeof yaml,
+                       "entities: [{type: T, file: t}]\nendpoints: [{url: 'http://h/v1', model: m}]\n"
+                       "validation: {off: [%s]}\n",
+                       name);
+        enum nm_err err = nm_project_parse(yaml, strlen(yaml), "p", &project, &diag);
+        if (err != (may_be_off ? NM_OK : NM_EFORMAT))
+            fail_msg("%s: %s", name, diag.text);
+        nm_project_destroy(&project);
+    }
+}
+
 /* Names go into ledgers: each rule has its own, for good. */
 static void test_rule_names(void **state)
 {
@@ -302,8 +495,17 @@ static void test_rule_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),  cmocka_unit_test(test_span),       cmocka_unit_test(test_detail_names_entity),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_rule_names),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_span),
+        cmocka_unit_test(test_detail_names_entity),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_markup),
+        cmocka_unit_test(test_off),
+        cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_every),
+        cmocka_unit_test(test_decoys),
+        cmocka_unit_test(test_names_in_projects),
+        cmocka_unit_test(test_rule_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

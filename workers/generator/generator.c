@@ -15,6 +15,12 @@ enum { TICK_MS = 200, REPORT_MS = 30000, ACK_MS = 5000, BLOB_MS = 30000 };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
+static enum nm_err fetch_part(void *ctx, const char *what, struct nm_buf *out, struct nm_diag *diag)
+{
+    struct nm_generator *g = ctx;
+    return nm_worker_blob(g->worker, what, out, BLOB_MS, diag);
+}
+
 static enum nm_err fetch_project(struct nm_generator *g, struct nm_diag *diag)
 {
     struct nm_buf blob;
@@ -22,16 +28,8 @@ static enum nm_err fetch_project(struct nm_generator *g, struct nm_diag *diag)
     enum nm_err err = nm_worker_blob(g->worker, "project", &blob, BLOB_MS, diag);
     if (err == NM_OK)
         err = nm_project_parse(nm_buf_str(&blob), blob.len, "the broker's project", &g->project, diag);
-    struct nm_prompt *prompt = NULL;
-    if (err == NM_OK && g->project->generation.template != NULL) {
-        err = nm_worker_blob(g->worker, "template", &blob, BLOB_MS, diag);
-        if (err == NM_OK)
-            err = nm_prompt_parse(g->project->generation.template, nm_buf_str(&blob), blob.len, &prompt, diag);
-    } else if (err == NM_OK) {
-        err = nm_prompt_load(NULL, &prompt, diag);
-    }
     nm_buf_clean_up(&blob);
-    return err == NM_OK ? nm_recipe_new(g->project, prompt, &g->recipe, diag) : err;
+    return err == NM_OK ? nm_recipe_new(g->project, fetch_part, g, &g->recipe, diag) : err;
 }
 
 static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)

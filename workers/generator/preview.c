@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "workers/generator/generator_parts.h"
 
 /* One sample: its task, and the attempt that is on its way. */
@@ -14,6 +16,7 @@ struct sample {
     struct nm_recipe_call call;
     struct nm_endpoint *endpoint; /* of the call in flight */
     bool canary, waiting, finished;
+    uint64_t looks; /* second ones: attempts that are not counted */
 };
 
 struct preview {
@@ -79,15 +82,8 @@ static enum nm_err make_task(struct preview *p, size_t i)
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-static const char *colour_of(const struct preview *p, const struct nm_str *type)
-{
-    static const char *const colours[] = {"\x1b[1;34m", "\x1b[1;31m", "\x1b[1;32m",
-                                          "\x1b[1;35m", "\x1b[1;36m", "\x1b[1;33m"};
-    for (uint32_t i = 0; i < p->project->n_lists; i++)
-        if (strcmp(p->project->lists[i].type, type->ptr) == 0)
-            return colours[i % (sizeof colours / sizeof *colours)];
-    return colours[0];
-}
+static const char *const colours[] = {"\x1b[1;34m", "\x1b[1;31m", "\x1b[1;32m",
+                                      "\x1b[1;35m", "\x1b[1;36m", "\x1b[1;33m"};
 
 /* Bytes of a model go to a terminal: control characters do not. */
 static void put_plain(const char *s, size_t len)
@@ -96,33 +92,57 @@ static void put_plain(const char *s, size_t len)
         putchar((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? ' ' : s[i]);
 }
 
-static const struct nm_place *place_at(const struct nm_verdict *verdict, size_t at)
+/* In the order of the types that a span counts. */
+static const char *type_name(const struct preview *p, uint64_t type)
 {
-    for (size_t i = 0; i < verdict->n_places; i++)
-        if (verdict->places[i].start == at)
-            return &verdict->places[i];
-    return NULL;
+    const char *name = nm_entities_type_name(p->entities, (size_t)type);
+    return name != NULL ? name : "?";
 }
 
-/* The text, each requested entity in its type's colour, or as [text|Type] where there is no colour. */
-static void print_text(const struct preview *p, const struct nm_msg_task *task, const struct nm_verdict *verdict)
+/* The text, each span in its type's colour, masked ones grey, or as [text|Type] where there is no colour. */
+static void print_text(const struct preview *p, const struct nm_recipe_verdict *verdict)
 {
-    for (size_t i = 0; i < verdict->text_len;) {
-        const struct nm_place *place = place_at(verdict, i);
-        if (place == NULL) {
-            put_plain(verdict->text + i++, 1);
-            continue;
-        }
-        const struct nm_str *type = &task->entities[place->entity].type;
-        fputs(p->options->colour ? colour_of(p, type) : "[", stdout);
-        put_plain(verdict->text + i, place->len);
+    const struct nm_str text = verdict->text;
+    size_t at = 0;
+    for (size_t i = 0; i < verdict->n_spans; i++) {
+        const struct nm_msg_span *span = &verdict->spans[i];
+        size_t start = nm_utf8_offset(text.ptr, text.len, span->start);
+        size_t end = nm_utf8_offset(text.ptr, text.len, span->end);
+        bool masked = span->state == NM_SPAN_MASKED;
+        put_plain(text.ptr + at, start - at);
+        if (p->options->colour)
+            fputs(masked ? "\x1b[2m" : colours[span->type % (sizeof colours / sizeof *colours)], stdout);
+        else
+            putchar('[');
+        put_plain(text.ptr + start, end - start);
         if (p->options->colour)
             fputs("\x1b[0m", stdout);
         else
-            printf("|%s]", type->ptr);
-        i += place->len;
+            printf("|%s]", masked ? "-" : type_name(p, span->type));
+        at = end;
     }
+    put_plain(text.ptr + at, text.len - at);
     putchar('\n');
+}
+
+/* What each rule says; the ones that an earlier one left unasked (no text, or none that can be read) are not named.
+ */
+static void print_rules(const struct preview *p, const struct nm_recipe_verdict *verdict)
+{
+    uint64_t last = verdict->failed & (nm_rule_bit(NM_RULE_UTF8) | nm_rule_bit(NM_RULE_JSON) |
+                                       nm_rule_bit(NM_RULE_CONTROL) | nm_rule_bit(NM_RULE_EMPTY));
+    for (int failed = 1; failed >= (p->options->verbose && last == 0 ? 0 : 1); failed--) {
+        size_t n = 0;
+        for (int rule = NM_RULE_NONE + 1; rule < NM_RULE_COUNT; rule++)
+            if (((verdict->failed & nm_rule_bit((enum nm_rule)rule)) != 0) == (failed != 0))
+                printf("%s%s",
+                       n++ > 0  ? ", "
+                       : failed ? "  fails: "
+                                : "  passes: ",
+                       nm_rule_name((enum nm_rule)rule));
+        if (n > 0)
+            putchar('\n');
+    }
 }
 
 static void print_head(const struct preview *p, const struct sample *s)
@@ -137,19 +157,25 @@ static void print_head(const struct preview *p, const struct sample *s)
 }
 
 static void print_verdict(const struct preview *p, const struct sample *s, const struct nm_chat_reply *reply,
-                          const struct nm_verdict *verdict, int64_t latency_us)
+                          const struct nm_recipe_verdict *verdict, int64_t latency_us)
 {
-    bool free = s->call.constraint == NM_CONSTRAINT_NONE;
+    bool free = s->call.constraint == NM_CONSTRAINT_NONE, accepted = verdict->rule[0] == '\0';
+    bool passed = accepted || strcmp(verdict->rule, NM_UNVERIFIED) == 0;
     print_head(p, s);
     fputs("  ", stdout);
-    if (verdict->text_len > 0)
-        print_text(p, &s->task, verdict);
+    if (verdict->text.len > 0)
+        print_text(p, verdict);
     else
         puts("(no text)");
-    printf("  %s%s%s%s: %.1f s, %llu tokens%s%s\n", verdict->accepted ? "accepted" : "rejected, ",
-           verdict->accepted ? "" : nm_rule_name(verdict->rule), verdict->accepted ? "" : ": ", verdict->detail,
-           (double)latency_us / 1e6, (unsigned long long)reply->tokens_out, free ? "" : ", ",
+    printf("  %s%s%s%s: %.1f s, %llu tokens%s%s\n",
+           accepted ? "accepted"
+           : passed ? "passed, "
+                    : "rejected, ",
+           verdict->rule, passed ? "" : ": ", verdict->detail, (double)latency_us / 1e6,
+           (unsigned long long)reply->tokens_out, free ? "" : ", ",
            free ? "" : nm_constraint_name(s->call.constraint));
+    if (!s->task.verify)
+        print_rules(p, verdict);
     (void)fflush(stdout);
 }
 
@@ -163,20 +189,33 @@ static enum nm_err finish(struct preview *p, struct sample *s, bool accepted)
     return NM_OK;
 }
 
-/* The verdict as feedback of the next attempt. */
-static enum nm_err next_attempt(struct preview *p, struct sample *s, const char *rule, const char *detail,
-                                struct nm_str text)
+/* The verdict as feedback of the next attempt, as the broker gives it: a text that passed is looked at once more, and
+ * that look is no attempt of its own. */
+static enum nm_err next_attempt(struct preview *p, struct sample *s, const struct nm_recipe_verdict *verdict)
 {
     struct nm_msg_task *task = &s->task;
-    if (task->attempt >= p->project->generation.attempts)
-        return finish(p, s, false);
+    bool look = strcmp(verdict->rule, NM_UNVERIFIED) == 0;
     task->attempt++;
-    task->last_try = task->attempt == p->project->generation.attempts;
-    task->feedback_rule = nm_str(rule);
-    task->feedback_detail = nm_str(nm_arena_strndup(&p->arena, detail, strlen(detail)));
-    task->feedback_text = nm_str(nm_arena_strndup(&p->arena, text.ptr, text.len));
+    s->looks += look;
+    if (task->attempt - s->looks > p->project->generation.attempts)
+        return finish(p, s, false);
+    task->last_try = task->attempt - s->looks == p->project->generation.attempts;
+    task->verify = look;
+    task->feedback_rule = nm_str(look ? "" : nm_arena_strndup(&p->arena, verdict->rule, strlen(verdict->rule)));
+    task->feedback_detail = nm_str(look ? "" : nm_arena_strndup(&p->arena, verdict->detail, strlen(verdict->detail)));
+    task->feedback_text =
+        (struct nm_str){nm_arena_strndup(&p->arena, verdict->text.ptr, verdict->text.len), verdict->text.len};
+    task->feedback_start = verdict->fault_start;
+    task->feedback_end = verdict->fault_end;
+    task->mentions = nm_arena_alloc(&p->arena, (verdict->n_spans + 1) * sizeof *task->mentions);
+    if (task->feedback_rule.ptr == NULL || task->feedback_detail.ptr == NULL || task->feedback_text.ptr == NULL ||
+        task->mentions == NULL)
+        return NM_ENOMEM;
+    if (verdict->n_spans > 0)
+        memcpy(task->mentions, verdict->spans, verdict->n_spans * sizeof *task->mentions);
+    task->n_mentions = verdict->n_spans;
     s->waiting = true;
-    return task->feedback_detail.ptr != NULL && task->feedback_text.ptr != NULL ? NM_OK : NM_ENOMEM;
+    return NM_OK;
 }
 
 /* An attempt without a text to judge. */
@@ -185,7 +224,8 @@ static void reject(struct preview *p, struct sample *s, const struct nm_chat_fau
     print_head(p, s);
     printf("  rejected, %s: %s\n", fault->rule, fault->detail);
     (void)fflush(stdout);
-    if (next_attempt(p, s, fault->rule, fault->detail, nm_str("")) != NM_OK)
+    const struct nm_recipe_verdict verdict = {.rule = fault->rule, .detail = fault->detail, .text = nm_str("")};
+    if (next_attempt(p, s, &verdict) != NM_OK)
         (void)finish(p, s, false);
 }
 
@@ -194,20 +234,18 @@ static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_ll
 {
     struct nm_arena arena;
     struct nm_chat_reply reply;
-    struct nm_verdict verdict;
+    struct nm_recipe_verdict verdict;
     nm_arena_init(&arena, 0);
     enum nm_err err = nm_chat_read(outcome->body, outcome->body_len, &arena, &reply, why);
     if (err == NM_OK && reply.refusal != NULL)
         err = nm_fail(why, NM_EFORMAT, "the model refused: %.200s", reply.refusal);
     if (err == NM_OK)
-        err = nm_recipe_judge(p->recipe, &s->task, &reply, s->call.constraint, &arena, &verdict);
+        err = nm_recipe_judge(p->recipe, &s->task, &reply, s->call.constraint, true, &arena, &verdict);
     if (err == NM_OK) {
         nm_pool_success(&p->pool, s->endpoint, nm_clock_mono_ms());
-        if (verdict.accepted || p->options->verbose || s->task.attempt >= p->project->generation.attempts)
+        if (verdict.accepted || p->options->verbose || s->task.last_try)
             print_verdict(p, s, &reply, &verdict, outcome->latency_us);
-        err = verdict.accepted ? finish(p, s, true)
-                               : next_attempt(p, s, nm_rule_name(verdict.rule), verdict.detail,
-                                              (struct nm_str){verdict.text, verdict.text_len});
+        err = verdict.accepted ? finish(p, s, true) : next_attempt(p, s, &verdict);
     }
     nm_arena_clean_up(&arena);
     return err;
@@ -306,26 +344,27 @@ static enum nm_err run(struct preview *p, struct nm_diag *diag)
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-static enum nm_err load_prompt(const struct preview *p, struct nm_prompt **prompt, struct nm_diag *diag)
+static enum nm_err read_part(void *ctx, const char *what, struct nm_buf *out, struct nm_diag *diag)
 {
+    struct preview *p = ctx;
+    const struct nm_project_generation *g = &p->project->generation;
     char path[4096];
-    const char *template = p->project->generation.template;
-    if (template != NULL && nm_project_path(p->options->project, template, path, sizeof path) != NM_OK)
-        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", template);
-    return nm_prompt_load(template != NULL ? path : NULL, prompt, diag);
+    if (strcmp(what, "entities") == 0)
+        return nm_entities_to_blob(p->entities, out);
+    const char *file = strcmp(what, "template") == 0 ? g->template : g->exemplars.file;
+    if (nm_project_path(p->options->project, file, path, sizeof path) != NM_OK)
+        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", file);
+    return nm_file_read(path, out, diag);
 }
 
 static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
 {
     char dir[4096];
-    struct nm_prompt *prompt = NULL;
     enum nm_err err = nm_project_load(p->options->project, &p->project, diag);
     if (err == NM_OK)
         err = nm_project_entities(p->project, p->options->project, &p->entities, diag);
     if (err == NM_OK)
-        err = load_prompt(p, &prompt, diag);
-    if (err == NM_OK)
-        err = nm_recipe_new(p->project, prompt, &p->recipe, diag);
+        err = nm_recipe_new(p->project, read_part, p, &p->recipe, diag);
     if (err == NM_OK && nm_project_path(p->options->project, "", dir, sizeof dir) != NM_OK)
         err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", p->options->project);
     if (err == NM_OK)

@@ -24,12 +24,20 @@ enum value {
     V_RULE,
     V_DETAIL,
     V_PREVIOUS,
+    V_QUOTE,
+    V_GUIDELINES,
+    V_MARKUP,
+    V_DECOY,
+    V_EXEMPLARS,
+    V_SENTENCES,
+    V_TEXT,
     V_COUNT
 };
 
-static const char *const value_names[V_COUNT] = {"terms",     "entities", "negative", "types",  "definitions",
-                                                 "domain",    "style",    "section",  "words",  "min_words",
-                                                 "max_words", "feedback", "rule",     "detail", "previous"};
+static const char *const value_names[V_COUNT] = {
+    "terms",      "entities",  "negative",  "types",     "definitions", "domain", "style",    "section",
+    "words",      "min_words", "max_words", "feedback",  "rule",        "detail", "previous", "quote",
+    "guidelines", "markup",    "decoy",     "exemplars", "count",       "text"};
 
 enum op_kind { OP_TEXT, OP_VALUE, OP_IF, OP_UNLESS, OP_END };
 
@@ -46,6 +54,7 @@ enum { PARTS_MAX = 64, MAX_DEPTH = 16 };
 
 struct part {
     enum nm_prompt_role role;
+    bool exemplars; /* the place of the user's own, and nothing else */
     struct op *ops;
     size_t n, cap;
 };
@@ -100,7 +109,8 @@ static enum nm_err find_value(struct parser *p, const char *s, size_t len, enum 
         }
     return nm_fail(p->diag, NM_EFORMAT,
                    "%s:%zu: unknown name \"%.*s\"; known are terms, entities, negative, types, definitions, domain, "
-                   "style, section, words, min_words, max_words, feedback, rule, detail, previous",
+                   "style, section, words, min_words, max_words, guidelines, markup, decoy, exemplars, count, text, "
+                   "feedback, rule, detail, previous, quote",
                    p->name, p->line, (int)len, s);
 }
 
@@ -173,19 +183,23 @@ static enum nm_err part_line(struct parser *p, size_t len)
     enum nm_err err = end_part(p);
     if (err != NM_OK)
         return err;
-    int role = NM_PROMPT_ASSISTANT;
-    while (role >= 0 && (strlen(nm_prompt_role_name((enum nm_prompt_role)role)) != cut - 1 ||
-                         memcmp(p->at + 1, nm_prompt_role_name((enum nm_prompt_role)role), cut - 1) != 0))
+    bool exemplars = cut == strlen("%exemplars") && memcmp(p->at, "%exemplars", cut) == 0;
+    int role = exemplars ? NM_PROMPT_USER : NM_PROMPT_ASSISTANT;
+    while (!exemplars && role >= 0 &&
+           (strlen(nm_prompt_role_name((enum nm_prompt_role)role)) != cut - 1 ||
+            memcmp(p->at + 1, nm_prompt_role_name((enum nm_prompt_role)role), cut - 1) != 0))
         role--;
     if (role < 0)
-        return nm_fail(p->diag, NM_EFORMAT, "%s:%zu: \"%.*s\": a part is %%system, %%user or %%assistant", p->name,
-                       p->line, (int)(cut < 40 ? cut : 40), p->at);
+        return nm_fail(p->diag, NM_EFORMAT,
+                       "%s:%zu: \"%.*s\": a part is %%system, %%user, %%assistant or %%exemplars", p->name, p->line,
+                       (int)(cut < 40 ? cut : 40), p->at);
     if (role == NM_PROMPT_SYSTEM && p->prompt->n_parts > 0)
         return nm_fail(p->diag, NM_EFORMAT, "%s:%zu: %%system is the first part or none", p->name, p->line);
     if (p->prompt->n_parts == PARTS_MAX)
         return nm_fail(p->diag, NM_ELIMIT, "%s:%zu: more than %d parts", p->name, p->line, PARTS_MAX);
     p->part = &p->prompt->parts[p->prompt->n_parts++];
     p->part->role = (enum nm_prompt_role)role;
+    p->part->exemplars = exemplars;
     p->at += len;
     if (p->at < p->end)
         p->at++;
@@ -253,7 +267,7 @@ enum nm_err nm_prompt_parse(const char *name, const char *text, size_t len, stru
     if (err == NM_OK)
         err = end_part(&p);
     if (err == NM_OK && (made->n_parts == 0 || made->parts[made->n_parts - 1].role != NM_PROMPT_USER ||
-                         made->parts[made->n_parts - 1].n == 0))
+                         made->parts[made->n_parts - 1].exemplars || made->parts[made->n_parts - 1].n == 0))
         err = nm_fail(diag, NM_EFORMAT, "%s:%zu: there is no %%user part at the end", name, p.line);
     if (err != NM_OK)
         nm_prompt_destroy(&made);
@@ -261,11 +275,12 @@ enum nm_err nm_prompt_parse(const char *name, const char *text, size_t len, stru
     return err;
 }
 
-enum nm_err nm_prompt_load(const char *path, struct nm_prompt **prompt, struct nm_diag *diag)
+enum nm_err nm_prompt_load(const char *path, enum nm_builtin builtin, struct nm_prompt **prompt, struct nm_diag *diag)
 {
     *prompt = NULL;
     if (path == NULL)
-        return nm_prompt_parse("built-in template", nm_prompt_builtin(), strlen(nm_prompt_builtin()), prompt, diag);
+        return nm_prompt_parse("built-in template", nm_prompt_builtin(builtin), strlen(nm_prompt_builtin(builtin)),
+                               prompt, diag);
     struct nm_buf buf;
     nm_buf_init(&buf, NM_PROMPT_MAX_BYTES);
     enum nm_err err = nm_file_read(path, &buf, diag);
@@ -364,6 +379,20 @@ static enum nm_err add_value(enum value value, const struct nm_prompt_vars *vars
         return add_str(out, feedback ? vars->detail : NULL);
     case V_PREVIOUS:
         return add_str(out, feedback ? vars->previous : NULL);
+    case V_QUOTE:
+        return add_str(out, feedback ? vars->quote : NULL);
+    case V_GUIDELINES:
+        return add_str(out, vars->guidelines);
+    case V_MARKUP:
+        return add_str(out, vars->markup ? "yes" : NULL);
+    case V_DECOY:
+        return add_str(out, vars->decoy);
+    case V_EXEMPLARS:
+        return add_str(out, vars->n_exemplars > 0 ? "yes" : NULL);
+    case V_SENTENCES:
+        return add_number(out, vars->count > 1 ? vars->count : 0);
+    case V_TEXT:
+        return add_str(out, vars->text);
     case V_COUNT:
         break;
     }
@@ -447,25 +476,69 @@ static enum nm_err set_hash(struct nm_prompt_text *text)
     return err;
 }
 
+/* The messages of one call, as they are made. */
+struct rendering {
+    const struct nm_prompt *prompt;
+    const struct nm_prompt_vars *vars;
+    struct nm_arena *arena;
+    struct nm_prompt_message *messages;
+    size_t n;
+    struct nm_buf part; /* scratch */
+};
+
+static void add_message(struct rendering *r, enum nm_prompt_role role, const char *text)
+{
+    r->messages[r->n++] = (struct nm_prompt_message){role, text};
+}
+
+/* Each example as it would have been asked for. */
+static enum nm_err add_exemplars(struct rendering *r)
+{
+    const struct part *user = &r->prompt->parts[r->prompt->n_parts - 1];
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < r->vars->n_exemplars && err == NM_OK; i++) {
+        const struct nm_prompt_exemplar *exemplar = &r->vars->exemplars[i];
+        struct nm_prompt_vars vars = *r->vars;
+        const char *text;
+        vars.entities = exemplar->entities;
+        vars.n_entities = exemplar->n;
+        vars.negative = exemplar->n == 0;
+        vars.text = exemplar->text;
+        vars.style = vars.section = vars.decoy = vars.rule = NULL;
+        vars.min_words = vars.max_words = 0;
+        err = render_part(user, &vars, &r->part, r->arena, &text);
+        if (err != NM_OK)
+            break;
+        add_message(r, NM_PROMPT_USER, text);
+        add_message(r, NM_PROMPT_ASSISTANT, exemplar->answer);
+    }
+    return err;
+}
+
+static enum nm_err add_part(struct rendering *r, const struct part *part, bool last)
+{
+    const char *text;
+    if (part->exemplars)
+        return add_exemplars(r);
+    enum nm_err err = render_part(part, r->vars, &r->part, r->arena, &text);
+    if (err == NM_OK && (text[0] != '\0' || last))
+        add_message(r, part->role, text);
+    return err;
+}
+
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
                              struct nm_arena *arena, struct nm_prompt_text *out)
 {
-    struct nm_buf buf;
-    struct nm_prompt_message *messages = nm_arena_alloc(arena, prompt->n_parts * sizeof *messages);
-    if (messages == NULL)
+    struct rendering r = {.prompt = prompt, .vars = vars, .arena = arena};
+    r.messages = nm_arena_alloc(arena, (prompt->n_parts * (1 + 2 * vars->n_exemplars)) * sizeof *r.messages);
+    if (r.messages == NULL)
         return NM_ENOMEM;
-    nm_buf_init(&buf, NM_PROMPT_MAX_BYTES);
-    *out = (struct nm_prompt_text){.messages = messages};
+    nm_buf_init(&r.part, NM_PROMPT_MAX_BYTES);
     enum nm_err err = NM_OK;
-    for (size_t i = 0; i < prompt->n_parts && err == NM_OK; i++) {
-        struct nm_prompt_message *message = &messages[out->n];
-        message->role = prompt->parts[i].role;
-        err = render_part(&prompt->parts[i], vars, &buf, arena, &message->text);
-        if (err != NM_OK || (message->text[0] == '\0' && i + 1 < prompt->n_parts))
-            continue;
-        out->n++;
-    }
-    nm_buf_clean_up(&buf);
+    for (size_t i = 0; i < prompt->n_parts && err == NM_OK; i++)
+        err = add_part(&r, &prompt->parts[i], i + 1 == prompt->n_parts);
+    *out = (struct nm_prompt_text){.messages = r.messages, .n = r.n};
+    nm_buf_clean_up(&r.part);
     return err == NM_OK ? set_hash(out) : err;
 }
 

@@ -16,8 +16,18 @@
  *         definitions one line a type that has a definition: "Chemical: drugs and other substances."
  *         domain style section   as the project and the task say
  *         words min_words max_words   "8 to 30", "8", "30"
+ *         guidelines  as the project says
+ *         markup      "yes" where the model is to mark its mentions
+ *         decoy       a word that looks like an entity and is to stand there as none
+ *         exemplars   "yes" where there are examples of the user's own
+ *         count       how many sentences one call is to give; empty for one
+ *         text        of a verification: the text to be looked at
  *         feedback    "yes" after a rejected attempt, else empty
- *         rule detail previous   of the rejected attempt: the rule's name, what was wrong, the text
+ *         rule detail previous quote   of the rejected attempt: the rule's name, what was wrong, the text, the part
+ * of it that the rule is about
+ *
+ * A line "%exemplars" stands for the user's own examples: for each of them the last %user part, filled in with what
+ * the example holds, and its answer.
  *
  * White space at the ends of a part is cut, and three or more line ends become two.
  */
@@ -30,6 +40,7 @@
 #include "common/arena.h"
 #include "common/err.h"
 #include "common/hash.h"
+#include "schemas/project.h"
 
 struct nm_prompt;
 
@@ -41,6 +52,13 @@ struct nm_prompt_pair {
     const char *note; /* type, or definition */
 };
 
+/* One example of the user's own, as if it had been asked for. */
+struct nm_prompt_exemplar {
+    const struct nm_prompt_pair *entities; /* (n) */
+    size_t n;
+    const char *text, *answer; /* the bare text; what the model is to write */
+};
+
 /* What a template can speak of; NULL strings are empty.  All borrowed for the call. */
 struct nm_prompt_vars {
     const struct nm_prompt_pair *entities; /* (n_entities) */
@@ -50,7 +68,12 @@ struct nm_prompt_vars {
     bool negative;
     const char *domain, *style, *section;
     size_t min_words, max_words;
-    const char *rule, *detail, *previous; /* rule NULL or "": no feedback */
+    const char *guidelines, *decoy, *text;
+    bool markup;
+    size_t count;                               /* sentences of one call; 0, 1: one */
+    const struct nm_prompt_exemplar *exemplars; /* (n_exemplars) */
+    size_t n_exemplars;
+    const char *rule, *detail, *previous, *quote; /* rule NULL or "": no feedback */
 };
 
 enum nm_prompt_role { NM_PROMPT_SYSTEM, NM_PROMPT_USER, NM_PROMPT_ASSISTANT };
@@ -77,8 +100,9 @@ const char *nm_prompt_role_name(enum nm_prompt_role role);
 enum nm_err nm_prompt_parse(const char *name, const char *text, size_t len, struct nm_prompt **prompt,
                             struct nm_diag *diag);
 
-/* nm_prompt_load - the same from a file; NULL loads the built-in template. */
-enum nm_err nm_prompt_load(const char *path, struct nm_prompt **prompt, struct nm_diag *diag);
+/* nm_prompt_load - the same from a file; NULL: the built-in template of that name. */
+enum nm_err nm_prompt_load(const char *path, enum nm_builtin builtin, struct nm_prompt **prompt,
+                           struct nm_diag *diag);
 void nm_prompt_destroy(struct nm_prompt **prompt);
 
 /* nm_prompt_render - all messages of one call.  NM_ENOMEM, NM_ELIMIT.  Threads: any, one arena each. */
@@ -89,7 +113,8 @@ enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_pro
  * NM_ENOMEM, NM_ELIMIT. */
 enum nm_err nm_prompt_shorten(struct nm_prompt_text *text, struct nm_arena *arena);
 
-/* nm_prompt_builtin - the template used where the project names none. */
-const char *nm_prompt_builtin(void);
+/* nm_prompt_builtin - the template used where the project names none; nm_prompt_verification - of the second look. */
+const char *nm_prompt_builtin(enum nm_builtin builtin);
+const char *nm_prompt_verification(void);
 
 #endif

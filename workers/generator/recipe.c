@@ -4,51 +4,174 @@
 #include <string.h>
 
 #include "common/hash.h"
+#include "common/utf8.h"
 #include "workers/generator/constraint.h"
+#include "workers/generator/verify.h"
 
-/* A text may have one sentence more than was asked for: two good ones are as good for training. */
-enum { MAX_SENTENCES = 2 };
+enum { QUOTE_MAX = 200 }; /* bytes of a fault that are worth quoting */
 
 struct nm_recipe {
     const struct nm_project *project;
-    struct nm_prompt *prompt;
-    struct nm_prompt_pair *types; /* (n_lists) */
+    struct nm_prompt *prompt, *verification; /* verification NULL: none is wanted */
+    struct nm_exemplars *exemplars;          /* NULL: none */
+    struct nm_entities *lists;               /* NULL: none are needed */
+    struct nm_prompt_pair *types;            /* (n_types) each type once, with its definition */
+    const char **names;                      /* (n_types) */
+    size_t n_types;
 };
 
-enum nm_err nm_recipe_new(const struct nm_project *project, struct nm_prompt *prompt, struct nm_recipe **recipe,
+static size_t type_index(const struct nm_recipe *recipe, const char *type)
+{
+    size_t i = 0;
+    while (i < recipe->n_types && strcmp(recipe->names[i], type) != 0)
+        i++;
+    return i;
+}
+
+/* ---- what it is made of ---------------------------------------------------------------------- */
+
+struct making {
+    struct nm_recipe *recipe;
+    nm_recipe_read read;
+    void *ctx;
+    struct nm_buf buf;
+    struct nm_diag *diag;
+};
+
+static enum nm_err read_part(struct making *m, const char *what)
+{
+    nm_buf_reset(&m->buf);
+    return m->read(m->ctx, what, &m->buf, m->diag);
+}
+
+static enum nm_err make_prompts(struct making *m)
+{
+    struct nm_recipe *r = m->recipe;
+    const struct nm_project_generation *g = &r->project->generation;
+    const char *second = nm_prompt_verification();
+    enum nm_err err = g->template != NULL ? read_part(m, "template") : NM_OK;
+    if (err == NM_OK)
+        err = g->template != NULL ? nm_prompt_parse(g->template, nm_buf_str(&m->buf), m->buf.len, &r->prompt, m->diag)
+                                  : nm_prompt_load(NULL, g->builtin, &r->prompt, m->diag);
+    if (err == NM_OK && r->project->verification.mode != NM_VERIFY_OFF)
+        err = nm_prompt_parse("verification", second, strlen(second), &r->verification, m->diag);
+    return err;
+}
+
+static enum nm_err make_exemplars(struct making *m)
+{
+    struct nm_recipe *r = m->recipe;
+    const char *file = r->project->generation.exemplars.file;
+    if (file == NULL)
+        return NM_OK;
+    enum nm_err err = read_part(m, "exemplars");
+    return err == NM_OK
+               ? nm_exemplars_parse(r->project, file, nm_buf_str(&m->buf), m->buf.len, &r->exemplars, m->diag)
+               : err;
+}
+
+/* The lists are a third reader, where a second one is asked. */
+static enum nm_err make_lists(struct making *m)
+{
+    struct nm_recipe *r = m->recipe;
+    if (r->project->verification.mode == NM_VERIFY_OFF)
+        return NM_OK;
+    enum nm_err err = read_part(m, "entities");
+    if (err != NM_OK)
+        return err;
+    r->lists = nm_entities_new();
+    if (r->lists == NULL)
+        return nm_fail(m->diag, NM_ENOMEM, "out of memory");
+    return nm_entities_from_blob(r->lists, nm_buf_str(&m->buf), m->buf.len, m->diag);
+}
+
+static enum nm_err make_types(struct making *m)
+{
+    struct nm_recipe *r = m->recipe;
+    const struct nm_project *project = r->project;
+    r->types = calloc(project->n_lists + 1, sizeof *r->types);
+    r->names = calloc(project->n_lists + 1, sizeof *r->names);
+    if (r->types == NULL || r->names == NULL)
+        return nm_fail(m->diag, NM_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < project->n_lists; i++) {
+        const struct nm_project_list *list = &project->lists[i];
+        if (type_index(r, list->type) < r->n_types)
+            continue;
+        r->types[r->n_types] = (struct nm_prompt_pair){list->type, list->definition};
+        r->names[r->n_types++] = list->type;
+    }
+    return NM_OK;
+}
+
+enum nm_err nm_recipe_new(const struct nm_project *project, nm_recipe_read read, void *ctx, struct nm_recipe **recipe,
                           struct nm_diag *diag)
 {
+    struct making m = {.recipe = calloc(1, sizeof *m.recipe), .read = read, .ctx = ctx, .diag = diag};
     *recipe = NULL;
-    struct nm_recipe *made = calloc(1, sizeof *made);
-    struct nm_prompt_pair *types = calloc(project->n_lists + 1, sizeof *types);
-    if (made == NULL || types == NULL) {
-        free(made);
-        free(types);
-        nm_prompt_destroy(&prompt);
+    if (m.recipe == NULL)
         return nm_fail(diag, NM_ENOMEM, "out of memory");
-    }
-    for (uint32_t i = 0; i < project->n_lists; i++)
-        types[i] = (struct nm_prompt_pair){project->lists[i].type, project->lists[i].definition};
-    *made = (struct nm_recipe){.project = project, .prompt = prompt, .types = types};
-    *recipe = made;
-    return NM_OK;
+    m.recipe->project = project;
+    nm_buf_init(&m.buf, 1U << 30);
+    enum nm_err err = make_types(&m);
+    if (err == NM_OK)
+        err = make_prompts(&m);
+    if (err == NM_OK)
+        err = make_exemplars(&m);
+    if (err == NM_OK)
+        err = make_lists(&m);
+    nm_buf_clean_up(&m.buf);
+    if (err != NM_OK)
+        nm_recipe_destroy(&m.recipe);
+    *recipe = m.recipe;
+    return err;
 }
 
 void nm_recipe_destroy(struct nm_recipe **recipe)
 {
-    if (*recipe == NULL)
+    struct nm_recipe *old = *recipe;
+    if (old == NULL)
         return;
-    nm_prompt_destroy(&(*recipe)->prompt);
-    free((*recipe)->types);
-    free(*recipe);
+    nm_prompt_destroy(&old->prompt);
+    nm_prompt_destroy(&old->verification);
+    nm_exemplars_destroy(&old->exemplars);
+    nm_entities_destroy(&old->lists);
+    free(old->types);
+    free(old->names);
+    free(old);
     *recipe = NULL;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+static enum nm_err draw(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                        struct nm_prompt_vars *vars)
+{
+    const struct nm_project_generation *g = &recipe->project->generation;
+    enum nm_exemplar_form form = task->verify                ? NM_EXEMPLAR_LISTED
+                                 : g->mode == NM_MODE_MARKUP ? NM_EXEMPLAR_MARKED
+                                                             : NM_EXEMPLAR_PLAIN;
+    if (recipe->exemplars == NULL)
+        return NM_OK;
+    return nm_exemplars_draw(recipe->exemplars, task->seed, g->exemplars.count, form, arena, &vars->exemplars,
+                             &vars->n_exemplars);
+}
+
+/* The part of the last text that its rule was about, where that says more than the text itself. */
+static enum nm_err quote(const struct nm_msg_task *task, struct nm_arena *arena, const char **out)
+{
+    const char *s = task->feedback_text.ptr;
+    size_t start = nm_utf8_offset(s, task->feedback_text.len, task->feedback_start);
+    size_t end = nm_utf8_offset(s, task->feedback_text.len, task->feedback_end);
+    if (end <= start || end - start > QUOTE_MAX || 2 * (end - start) > task->feedback_text.len)
+        return NM_OK;
+    *out = nm_arena_strndup(arena, s + start, end - start);
+    return *out != NULL ? NM_OK : NM_ENOMEM;
+}
+
 static enum nm_err render(const struct nm_recipe *recipe, const struct nm_msg_task *task, bool feedback,
                           struct nm_arena *arena, struct nm_prompt_text *out)
 {
+    const struct nm_project_generation *g = &recipe->project->generation;
     struct nm_prompt_pair *pairs = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *pairs);
     if (pairs == NULL)
         return NM_ENOMEM;
@@ -57,41 +180,45 @@ static enum nm_err render(const struct nm_recipe *recipe, const struct nm_msg_ta
     struct nm_prompt_vars vars = {.entities = pairs,
                                   .n_entities = task->n_entities,
                                   .types = recipe->types,
-                                  .n_types = recipe->project->n_lists,
+                                  .n_types = recipe->n_types,
                                   .negative = task->negative,
-                                  .domain = recipe->project->generation.domain,
+                                  .domain = g->domain,
+                                  .guidelines = g->guidelines,
                                   .style = task->style.ptr,
                                   .section = task->section.ptr,
+                                  .decoy = task->decoy.ptr,
+                                  .markup = g->mode == NM_MODE_MARKUP,
+                                  .text = task->verify ? task->feedback_text.ptr : NULL,
                                   .min_words = task->min_words,
                                   .max_words = task->max_words};
-    if (feedback) {
+    enum nm_err err = draw(recipe, task, arena, &vars);
+    if (err == NM_OK && feedback) {
         vars.rule = task->feedback_rule.ptr;
         vars.detail = task->feedback_detail.ptr;
         vars.previous = task->feedback_text.ptr;
+        err = quote(task, arena, &vars.quote);
     }
-    return nm_prompt_render(recipe->prompt, &vars, arena, out);
+    const struct nm_prompt *prompt =
+        task->verify && recipe->verification != NULL ? recipe->verification : recipe->prompt;
+    return err == NM_OK ? nm_prompt_render(prompt, &vars, arena, out) : err;
 }
 
-static enum nm_err texts_of(const struct nm_msg_task *task, struct nm_arena *arena, const char *const **out)
-{
-    const char **texts = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *texts);
-    if (texts == NULL)
-        return NM_ENOMEM;
-    for (size_t i = 0; i < task->n_entities; i++)
-        texts[i] = task->entities[i].text.ptr;
-    *out = texts;
-    return NM_OK;
-}
-
-static enum nm_err form_of(const struct nm_msg_task *task, enum nm_constraint constraint, struct nm_arena *arena,
-                           struct nm_buf *form)
+/* The form of the sentence asked for; NM_EINVAL: there is none. */
+static enum nm_err form_of(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                           enum nm_constraint constraint, struct nm_arena *arena, struct nm_buf *form)
 {
     struct nm_grammar_term *terms = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *terms);
+    bool marked = recipe->project->generation.mode == NM_MODE_MARKUP;
+    size_t n = task->n_entities;
     if (terms == NULL)
         return NM_ENOMEM;
-    for (size_t i = 0; i < task->n_entities; i++)
-        terms[i] = (struct nm_grammar_term){.text = task->entities[i].text.ptr};
-    return nm_constraint_form(constraint, terms, task->n_entities, task->min_words, task->max_words, form);
+    if (task->verify)
+        return NM_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        terms[i] = (struct nm_grammar_term){task->entities[i].text.ptr, marked ? task->entities[i].type.ptr : NULL};
+    if (n == 0 && task->decoy.len > 0)
+        terms[n++] = (struct nm_grammar_term){task->decoy.ptr, NULL};
+    return nm_constraint_form(constraint, terms, n, task->min_words, task->max_words, form);
 }
 
 static bool is(struct nm_str a, const char *text)
@@ -117,7 +244,7 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
     if (err == NM_OK && brief)
         err = nm_prompt_shorten(&call->prompt, arena);
     if (err == NM_OK)
-        err = form_of(task, constraint, arena, &form);
+        err = form_of(recipe, task, constraint, arena, &form);
     call->constraint = err == NM_OK ? constraint : NM_CONSTRAINT_NONE;
     if (err == NM_EINVAL) /* free, then */
         err = NM_OK;
@@ -126,8 +253,8 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
         struct nm_chat_request request = {.model = endpoint->model,
                                           .messages = call->prompt.messages,
                                           .n_messages = call->prompt.n,
-                                          .temperature = endpoint->temperature,
-                                          .top_p = endpoint->top_p,
+                                          .temperature = task->verify ? 0 : endpoint->temperature,
+                                          .top_p = task->verify ? 1 : endpoint->top_p,
                                           .max_tokens = endpoint->max_tokens,
                                           .seed = call->seed,
                                           .constraint = call->constraint,
@@ -139,41 +266,167 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
     return err;
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- judging a text -------------------------------------------------------------------------- */
+
+/* What was asked for, as validation wants it. */
+static enum nm_err wanted(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                          struct nm_validate_input *in)
+{
+    const char **texts = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *texts);
+    size_t *types = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *types);
+    if (texts == NULL || types == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < task->n_entities; i++) {
+        texts[i] = task->entities[i].text.ptr;
+        types[i] = type_index(recipe, task->entities[i].type.ptr);
+        if (types[i] == recipe->n_types)
+            return NM_EFORMAT; /* a broker with another project */
+    }
+    const struct nm_project *project = recipe->project;
+    *in = (struct nm_validate_input){.entities = texts,
+                                     .count = task->n_entities,
+                                     .types = recipe->names,
+                                     .n_types = project->generation.mode == NM_MODE_MARKUP ? recipe->n_types : 0,
+                                     .entity_types = types,
+                                     .decoys = &task->decoy.ptr,
+                                     .n_decoys = task->decoy.len > 0,
+                                     .min_words = project->generation.words.min,
+                                     .max_words = project->generation.words.max,
+                                     .limits = &project->validation};
+    return NM_OK;
+}
+
+static size_t characters(const struct nm_str text, size_t bytes)
+{
+    return nm_utf8_length(text.ptr, bytes < text.len ? bytes : text.len);
+}
+
+/* The marks, or else the places of what was asked for. */
+static enum nm_err spans_of(const struct nm_verdict *from, const size_t *entity_types, struct nm_arena *arena,
+                            struct nm_recipe_verdict *out)
+{
+    size_t n = out->marked ? from->n_marks : from->n_places;
+    out->spans = nm_arena_alloc(arena, (n + 1) * sizeof *out->spans);
+    if (out->spans == NULL)
+        return NM_ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        size_t start = out->marked ? from->marks[i].start : from->places[i].start;
+        size_t end = out->marked ? from->marks[i].end : start + from->places[i].len;
+        size_t type = out->marked ? from->marks[i].type : entity_types[from->places[i].entity];
+        struct nm_msg_span span = {
+            .start = characters(out->text, start), .end = characters(out->text, end), .type = type};
+        size_t k = out->n_spans++;
+        for (; k > 0 && out->spans[k - 1].start > span.start; k--) /* places stand longest first */
+            out->spans[k] = out->spans[k - 1];
+        out->spans[k] = span;
+    }
+    return NM_OK;
+}
+
+static enum nm_err take_verdict(const struct nm_recipe *recipe, const struct nm_validate_input *in,
+                                const struct nm_verdict *from, struct nm_arena *arena, struct nm_recipe_verdict *out)
+{
+    bool verify = recipe->project->verification.mode != NM_VERIFY_OFF;
+    *out =
+        (struct nm_recipe_verdict){.accepted = from->accepted && !verify,
+                                   .rule = from->accepted ? (verify ? NM_UNVERIFIED : "") : nm_rule_name(from->rule),
+                                   .detail = nm_arena_strndup(arena, from->detail, strlen(from->detail)),
+                                   .text = {from->text, from->text_len},
+                                   .marked = from->accepted && in->n_types > 0,
+                                   .failed = from->failed};
+    if (from->rule != NM_RULE_UTF8) { /* that one is about the raw bytes */
+        out->fault_start = characters(out->text, from->span_start);
+        out->fault_end = characters(out->text, from->span_start + from->span_len);
+    }
+    return out->detail != NULL ? spans_of(from, in->entity_types, arena, out) : NM_ENOMEM;
+}
+
+/* All messages of the prompt, without the corrective part: that quotes what a good retry keeps. */
+static enum nm_err prompt_text(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                               struct nm_buf *out)
+{
+    struct nm_prompt_text prompt;
+    enum nm_err err = render(recipe, task, false, arena, &prompt);
+    for (size_t i = 0; err == NM_OK && i < prompt.n; i++)
+        err = nm_buf_addf(out, "%s\n\n", prompt.messages[i].text);
+    return err;
+}
+
+static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                              const struct nm_chat_reply *reply, enum nm_constraint constraint, bool every,
+                              struct nm_arena *arena, struct nm_recipe_verdict *verdict)
+{
+    struct nm_validate_input in;
+    struct nm_verdict judged;
+    struct nm_buf prompt;
+    nm_buf_init(&prompt, 4 * NM_PROMPT_MAX_BYTES);
+    enum nm_err err = wanted(recipe, task, arena, &in);
+    if (err == NM_OK)
+        err = prompt_text(recipe, task, arena, &prompt);
+    if (err == NM_OK) {
+        in.raw = reply->content != NULL ? reply->content : "";
+        in.raw_len = reply->content != NULL ? reply->content_len : 0;
+        in.finish_reason = reply->finish_reason;
+        in.prompt = nm_buf_str(&prompt);
+        in.every = every;
+        err = nm_constraint_unwrap(constraint, &in.raw, &in.raw_len, arena);
+        in.malformed = err == NM_EFORMAT;
+    }
+    if (err == NM_OK || in.malformed)
+        err = nm_validate(&in, arena, &judged);
+    if (err == NM_OK)
+        err = take_verdict(recipe, &in, &judged, arena, verdict);
+    nm_buf_clean_up(&prompt);
+    return err;
+}
+
+/* ---- judging a second look ------------------------------------------------------------------- */
+
+static enum nm_err judge_look(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                              const struct nm_chat_reply *reply, struct nm_arena *arena,
+                              struct nm_recipe_verdict *verdict)
+{
+    struct nm_verify_result result;
+    struct nm_verify_input in = {.types = recipe->names,
+                                 .n_types = recipe->n_types,
+                                 .lists = recipe->lists,
+                                 .text = task->feedback_text,
+                                 .first = task->mentions,
+                                 .n_first = task->n_mentions,
+                                 .answer = {reply->content != NULL ? reply->content : "", reply->content_len}};
+    enum nm_err err = nm_verify(&in, arena, &result);
+    if (err != NM_OK)
+        return err;
+    bool unsure = result.unsure_end > result.unsure_start;
+    bool dropped = unsure && recipe->project->verification.mode == NM_VERIFY_DROP;
+    *verdict = (struct nm_recipe_verdict){.accepted = result.readable && !dropped,
+                                          .rule = "",
+                                          .detail = "",
+                                          .text = task->feedback_text,
+                                          .spans = result.spans,
+                                          .n_spans = result.n,
+                                          .marked = true};
+    if (!result.readable) {
+        verdict->rule = "verification";
+        verdict->detail = "the second look gave no list of entities";
+    } else if (dropped) {
+        size_t start = nm_utf8_offset(in.text.ptr, in.text.len, result.unsure_start);
+        size_t end = nm_utf8_offset(in.text.ptr, in.text.len, result.unsure_end);
+        verdict->rule = "disagreement";
+        verdict->detail = nm_arena_sprintf(arena, "only one of two readers takes \"%.*s\" for what it is",
+                                           (int)(end - start < 150 ? end - start : 150), in.text.ptr + start);
+        verdict->fault_start = result.unsure_start;
+        verdict->fault_end = result.unsure_end;
+    }
+    return verdict->detail != NULL ? NM_OK : NM_ENOMEM;
+}
 
 enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                            const struct nm_chat_reply *reply, enum nm_constraint constraint, struct nm_arena *arena,
-                            struct nm_verdict *verdict)
+                            const struct nm_chat_reply *reply, enum nm_constraint constraint, bool every,
+                            struct nm_arena *arena, struct nm_recipe_verdict *verdict)
 {
-    const char *raw = reply->content != NULL ? reply->content : "";
-    size_t raw_len = reply->content != NULL ? reply->content_len : 0;
-    struct nm_prompt_text prompt; /* without the corrective part: that quotes what a good retry keeps */
-    const struct nm_range *words = &recipe->project->generation.words;
-    struct nm_validate_input in = {.count = task->n_entities,
-                                   .min_words = words->min,
-                                   .max_words = words->max,
-                                   .max_sentences = MAX_SENTENCES,
-                                   .finish_reason = reply->finish_reason};
-    enum nm_err err = render(recipe, task, false, arena, &prompt);
-    if (err == NM_OK)
-        err = texts_of(task, arena, &in.entities);
-    struct nm_buf all; /* the examples too: they are not to be repeated either */
-    nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
-    for (size_t i = 0; err == NM_OK && i < prompt.n; i++)
-        err = nm_buf_addf(&all, "%s\n\n", prompt.messages[i].text);
-    if (err == NM_OK) {
-        err = nm_constraint_unwrap(constraint, &raw, &raw_len, arena);
-        in.malformed = err == NM_EFORMAT;
-        err = err == NM_EFORMAT ? NM_OK : err;
-    }
-    if (err == NM_OK) {
-        in.raw = raw;
-        in.raw_len = raw_len;
-        in.prompt = nm_buf_str(&all);
-        err = nm_validate(&in, arena, verdict);
-    }
-    nm_buf_clean_up(&all);
-    return err;
+    return task->verify ? judge_look(recipe, task, reply, arena, verdict)
+                        : judge_text(recipe, task, reply, constraint, every, arena, verdict);
 }
 
 /* What the answer says of itself, whatever its text is worth. */
@@ -204,9 +457,10 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
                              struct nm_msg_response *response, struct nm_diag *diag)
 {
     struct nm_chat_reply reply;
-    struct nm_verdict verdict;
+    struct nm_recipe_verdict verdict;
     response->entities = task->entities;
     response->n_entities = task->n_entities;
+    response->verifies = task->verify;
     if (response->rule.len > 0)
         return NM_OK;
     if (response->status != 200)
@@ -221,15 +475,21 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
         return reject(response, NM_RULE_TOO_LARGE, "the text is over 256 KiB", arena);
     if (reply.refusal != NULL)
         return reject(response, nm_rule_name(NM_RULE_REFUSAL), "the model refused to write it", arena);
-    err = nm_recipe_judge(recipe, task, &reply, nm_constraint_named(response->constraint.ptr), arena, &verdict);
+    enum nm_constraint constraint = nm_constraint_named(response->constraint.ptr);
+    err = nm_recipe_judge(recipe, task, &reply, constraint, false, arena, &verdict);
     if (err != NM_OK)
         return nm_fail(diag, err == NM_EFORMAT ? NM_EINVAL : err, "task %llu: cannot be validated: %s",
                        (unsigned long long)task->task, nm_err_name(err));
     response->accepted = verdict.accepted;
-    response->text = (struct nm_str){verdict.text, verdict.text_len};
-    if (!verdict.accepted) {
-        response->rule = nm_str(nm_rule_name(verdict.rule));
-        response->detail = nm_str(nm_arena_strndup(arena, verdict.detail, strlen(verdict.detail)));
+    response->text = verdict.text;
+    response->rule = nm_str(verdict.rule);
+    response->detail = nm_str(verdict.detail);
+    response->span_start = verdict.fault_start;
+    response->span_end = verdict.fault_end;
+    response->marked = verdict.marked;
+    if (verdict.marked || strcmp(verdict.rule, NM_UNVERIFIED) == 0) {
+        response->mentions = verdict.spans;
+        response->n_mentions = verdict.n_spans;
     }
     return NM_OK;
 }

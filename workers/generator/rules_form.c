@@ -26,6 +26,15 @@ static const char *phrase_in(const struct nm_text *text, const char *const *phra
     return NULL;
 }
 
+/* A phrase at the beginning, or one anywhere. */
+static const char *phrase_of(const struct nm_text *text, const char *const *begins, const char *const *anywhere,
+                             size_t *at)
+{
+    const char *hit = phrase_at(text, 0, begins);
+    *at = 0;
+    return hit != NULL ? hit : phrase_in(text, anywhere, at);
+}
+
 bool nm_check_code_fence(struct nm_check *check)
 {
     size_t at = nm_text_find_ascii(&check->text, 0, "```");
@@ -72,14 +81,10 @@ bool nm_check_refusal(struct nm_check *check)
                                            "i'm not able to",
                                            "consult a healthcare professional for personalized",
                                            NULL};
-    size_t at = 0;
-    const char *hit = phrase_at(&check->text, 0, begins);
-    if (hit == NULL)
-        hit = phrase_in(&check->text, anywhere, &at);
-    if (hit == NULL)
-        return true;
-    return nm_check_fail(check, NM_RULE_REFUSAL, at, at + strlen(hit),
-                         "it refuses (\"%s\") instead of giving the sentence", hit);
+    size_t at;
+    const char *hit = phrase_of(&check->text, begins, anywhere, &at);
+    return hit == NULL || nm_check_fail(check, NM_RULE_REFUSAL, at, at + strlen(hit),
+                                        "it refuses (\"%s\") instead of giving the sentence", hit);
 }
 
 /* True if glyphs [start,end) read like the name of something to fill in. */
@@ -253,13 +258,10 @@ bool nm_check_meta(struct nm_check *check)
                                            "quotation marks",
                                            "terms:",
                                            NULL};
-    size_t at = 0;
-    const char *hit = phrase_at(&check->text, 0, begins);
-    if (hit == NULL)
-        hit = phrase_in(&check->text, anywhere, &at);
-    if (hit == NULL)
-        return true;
-    return nm_check_fail(check, NM_RULE_META, at, at + strlen(hit),
+    size_t at;
+    const char *hit = phrase_of(&check->text, begins, anywhere, &at);
+    return hit == NULL ||
+           nm_check_fail(check, NM_RULE_META, at, at + strlen(hit),
                          "it talks about the sentence (\"%s\") instead of being the sentence alone", hit);
 }
 

@@ -1,6 +1,8 @@
 /* rules_prose.c - looks at the sentence itself: script, loops, echo, length, ends. */
 #include <string.h>
 
+#include <zlib.h>
+
 #include "common/utf8.h"
 #include "workers/generator/rules.h"
 
@@ -47,7 +49,7 @@ bool nm_check_script(struct nm_check *check)
     for (size_t i = 0; i < text->n; i++)
         if ((known & 1U << script_of(text->cp[i])) == 0 && !nm_check_in_entity(check, i))
             first = foreign++ == 0 ? i : first;
-    if (foreign < 2) /* one stray letter is a symbol, two are a word */
+    if (foreign < check->limits->foreign_letters) /* one stray letter is a symbol, two are a word */
         return true;
     return nm_check_fail(check, NM_RULE_SCRIPT, first, first + 1, "it changes to another language or script");
 }
@@ -78,15 +80,15 @@ static bool loop_of(struct nm_check *check, size_t n, size_t times)
     return true;
 }
 
-/* The same four words three times anywhere. */
+/* The same four words three times (limits->repeats) anywhere. */
 static bool four_gram(struct nm_check *check)
 {
     const struct nm_text *text = &check->text;
     for (size_t i = 0; i + 4 <= text->nwords; i++) {
         size_t seen = 1;
-        for (size_t j = i + 4; j + 4 <= text->nwords && seen < 3; j++)
+        for (size_t j = i + 4; j + 4 <= text->nwords && seen < check->limits->repeats; j++)
             seen += same_words(text->words + i, text->words + j, 4);
-        if (seen == 3)
+        if (seen == check->limits->repeats)
             return nm_check_fail(check, NM_RULE_REPETITION, text->words[i].start, text->words[i + 3].end,
                                  "it says the same words again and again");
     }
@@ -107,10 +109,25 @@ static bool distinct_words(struct nm_check *check)
             j++;
         distinct += j == i;
     }
-    if (distinct * 2 >= text->nwords)
+    if ((double)distinct >= check->limits->distinct_words * (double)text->nwords)
         return true;
     return nm_check_fail(check, NM_RULE_REPETITION, 0, text->n, "it has only %zu different words among %zu", distinct,
                          text->nwords);
+}
+
+/* Loops that no two words of tell: deflate finds them.  Sentences of BC5CDR: at most 2.0. */
+static bool deflated(struct nm_check *check)
+{
+    enum { LEAST = 100, WRAPPING = 6 }; /* bytes; of zlib's header and checksum */
+    const struct nm_text *text = &check->text;
+    unsigned char packed[4096];
+    uLongf len = sizeof packed;
+    if (text->len < LEAST || compress2(packed, &len, (const unsigned char *)text->s, text->len, 9) != Z_OK)
+        return true;
+    double ratio = (double)text->len / (double)(len - WRAPPING);
+    if (ratio <= check->limits->compression)
+        return true;
+    return nm_check_fail(check, NM_RULE_REPETITION, 0, text->n, "it says the same again and again");
 }
 
 /* Inside a word: one character 6 times, or 2 to 8 characters 4 times ("hydroxyhydroxyhydroxyhydroxy"). */
@@ -137,22 +154,22 @@ bool nm_check_repetition(struct nm_check *check)
     for (size_t n = 3; n <= 12; n++)
         if (!loop_of(check, n, 2))
             return false;
-    return four_gram(check) && distinct_words(check) && loop_in_word(check);
+    return four_gram(check) && distinct_words(check) && loop_in_word(check) && deflated(check);
 }
 
 bool nm_check_echo(struct nm_check *check)
 {
-    enum { RUN = 7, OWN = 5 }; /* seven words in a row, five of them no entity's */
+    const size_t run = check->limits->echo_words, own_least = run - 2; /* seven in a row, five of them no entity's */
     const struct nm_text *text = &check->text, *prompt = &check->prompt;
-    for (size_t i = 0; i + RUN <= text->nwords; i++) {
+    for (size_t i = 0; i + run <= text->nwords; i++) {
         size_t own = 0;
-        for (size_t k = 0; k < RUN; k++)
+        for (size_t k = 0; k < run; k++)
             own += !nm_check_in_entity(check, text->words[i + k].start);
-        if (own < OWN)
+        if (own < own_least)
             continue;
-        for (size_t j = 0; j + RUN <= prompt->nwords; j++)
-            if (same_words(text->words + i, prompt->words + j, RUN))
-                return nm_check_fail(check, NM_RULE_ECHO, text->words[i].start, text->words[i + RUN - 1].end,
+        for (size_t j = 0; j + run <= prompt->nwords; j++)
+            if (same_words(text->words + i, prompt->words + j, run))
+                return nm_check_fail(check, NM_RULE_ECHO, text->words[i].start, text->words[i + run - 1].end,
                                      "it repeats the instructions instead of following them");
     }
     return true;
@@ -219,9 +236,9 @@ bool nm_check_sentences(struct nm_check *check)
     for (size_t i = 0; i < text->n; i++) {
         if (!is_break(check, i))
             continue;
-        if (++count > check->in->max_sentences && check->in->max_sentences > 0)
-            return nm_check_fail(check, NM_RULE_SENTENCES, i + 1, text->n, "it has more than %zu sentence%s",
-                                 check->in->max_sentences, check->in->max_sentences == 1 ? "" : "s");
+        if (++count > check->limits->max_sentences)
+            return nm_check_fail(check, NM_RULE_SENTENCES, i + 1, text->n, "it has more than %u sentence%s",
+                                 check->limits->max_sentences, check->limits->max_sentences == 1 ? "" : "s");
     }
     return true;
 }

@@ -95,6 +95,19 @@ size_t nm_text_find(const struct nm_text *text, size_t from, const struct nm_tex
     return NM_TEXT_NONE;
 }
 
+size_t nm_text_glyph(const struct nm_text *text, size_t byte)
+{
+    size_t low = 0, high = text->n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (text->off[mid] < byte)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 bool nm_text_at_ascii(const struct nm_text *text, size_t pos, const char *phrase)
 {
     for (; *phrase != '\0'; phrase++, pos++)

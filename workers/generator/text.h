@@ -44,6 +44,9 @@ bool nm_text_word_char(int32_t cp);
  */
 size_t nm_text_find(const struct nm_text *text, size_t from, const struct nm_text *needle, bool fold);
 
+/* nm_text_glyph - the glyph that begins at this byte. */
+size_t nm_text_glyph(const struct nm_text *text, size_t byte);
+
 /* nm_text_find_ascii - the same for a lower-case ASCII phrase, whatever the case of the text. */
 size_t nm_text_find_ascii(const struct nm_text *text, size_t from, const char *phrase);
 

@@ -9,9 +9,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "schemas/project.h"
+#include "workers/generator/markup.h"
 
 /* In the order of checking; names (nm_rule_name) are stored in ledgers and never change. */
 enum nm_rule {
@@ -35,6 +38,10 @@ enum nm_rule {
     NM_RULE_ENTITY_MISSING,  /* a requested entity is not there */
     NM_RULE_ENTITY_CASE,     /* ... is there in another case, and case matters */
     NM_RULE_ENTITY_BOUNDARY, /* ... is there only as a part of a longer word */
+    NM_RULE_MARKUP,          /* marks that are open, nested, empty, or cut a word */
+    NM_RULE_MARKUP_TYPE,     /* ... of a type that there is not, or that the entity is not */
+    NM_RULE_MARKUP_MISSING,  /* a requested entity is not marked */
+    NM_RULE_DECOY_MISSING,   /* a word that only looks like an entity is not there */
     NM_RULE_TOO_SHORT,       /* fewer words than the minimum */
     NM_RULE_TOO_LONG,        /* more words than the maximum, or more bytes than we read */
     NM_RULE_SENTENCES,       /* more sentences than allowed */
@@ -48,10 +55,16 @@ enum nm_rule {
 struct nm_validate_input {
     const char *const *entities; /* (count) as listed, UTF-8; none for a sentence without entities */
     size_t count;
-    size_t min_words, max_words; /* 0: no limit */
-    size_t max_sentences;        /* 0: no limit */
-    const char *prompt;          /* what must not be echoed: without the corrective part; or NULL */
-    const char *raw;             /* the model's output */
+    const char *const *types; /* (n_types) of the project, in markup mode; else none */
+    size_t n_types;
+    const size_t *entity_types; /* (count) in markup mode: the types of the entities */
+    const char *const *decoys;  /* (n_decoys) lower-case ASCII words that are to stand there, as no entity */
+    size_t n_decoys;
+    size_t min_words, max_words;                /* 0: no limit */
+    const struct nm_project_validation *limits; /* NULL: the defaults */
+    bool every;                                 /* look on after the first rule that fails */
+    const char *prompt;                         /* what must not be echoed: without the corrective part; or NULL */
+    const char *raw;                            /* the model's output */
     size_t raw_len;
     bool malformed;            /* it was to be a JSON object around the sentence, and is none */
     const char *finish_reason; /* as the endpoint said it; or NULL */
@@ -65,11 +78,15 @@ struct nm_place {
 struct nm_verdict {
     bool accepted;
     enum nm_rule rule;
+    uint64_t failed;             /* nm_rule_bit of each rule that failed: the first one, or with every all of them */
     size_t span_start, span_len; /* bytes of text (of raw for NM_RULE_UTF8) that the rule is about; may be 0 */
-    const char *text;            /* cleaned, NUL-terminated, in the arena; "" where it could not be cleaned */
+    const char *text; /* cleaned, without marks (where those can be read), NUL-terminated, in the arena; "" where it
+                         could not be cleaned */
     size_t text_len;
     const struct nm_place *places; /* (n_places), in the arena: the requested entities that were found */
     size_t n_places;
+    const struct nm_mark *marks; /* (n_marks), in the arena, in markup mode */
+    size_t n_marks;
     char detail[256]; /* what was wrong, said to the model: "the term \"x\" is missing" */
 };
 
@@ -78,6 +95,11 @@ struct nm_verdict {
  * prompt is not UTF-8.  Threads: any, one arena each.
  */
 enum nm_err nm_validate(const struct nm_validate_input *in, struct nm_arena *arena, struct nm_verdict *out);
+
+static inline uint64_t nm_rule_bit(enum nm_rule rule)
+{
+    return (uint64_t)1 << rule;
+}
 
 /* nm_rule_name - "entity_missing"; "none" for NM_RULE_NONE; never NULL. */
 const char *nm_rule_name(enum nm_rule rule);
