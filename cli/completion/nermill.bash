@@ -41,6 +41,7 @@ _nermill() {
         esac
         mapfile -t COMPREPLY < <(compgen -W "$forms" -- "$current")
         ;;
+    --by) mapfile -t COMPREPLY < <(compgen -W "sample document entity" -- "$current") ;;
     --template) mapfile -t COMPREPLY < <(compgen -W "biomed minimal" -- "$current") ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W "debug info warn error" -- "$current") ;;
     *)

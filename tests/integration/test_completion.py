@@ -25,7 +25,7 @@ class Completion(unittest.TestCase):
 
     def test_commands(self):
         offered = self.complete("")
-        for command in ("init", "validate", "preview", "run", "status", "export", "import", "train", "evaluate", "predict", "pause", "resume",
+        for command in ("init", "validate", "preview", "run", "status", "export", "import", "split", "train", "evaluate", "predict", "pause", "resume",
                         "drain", "limit", "dead", "peek", "kick", "bury", "workers", "check", "backup"):
             self.assertIn(command, offered)
         self.assertEqual(self.complete("ru"), ["run"])
