@@ -61,6 +61,29 @@ class Train(TrainerCase):
         result = self.trainer("predict", "--model", out, "--input", "conll", "--format", "conll", "-", input="no\niron\n")
         self.assertEqual(result.stdout, "no\tO\niron\tB-Metal\n\n")
 
+    def test_predict_reads_objects_and_keeps_their_members(self):
+        out = self.trained()
+        lines = self.write("in.jsonl", '{"id": 7, "text": "no zinc"}\n\n{"text": "", "entities": 1}\n')
+        result = self.trainer("predict", "--model", out, "--format", "jsonl", lines)
+        got = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual((got[0]["id"], [e["text"] for e in got[0]["entities"]]), (7, ["zinc"]))
+        self.assertEqual(got[1], {"text": "", "entities": []})
+        bad = self.write("bad.jsonl", '{"text": "a"}\n{"txt": "a"}\n')
+        self.assert_fails(self.trainer("predict", "--model", out, bad), EXIT_INPUT, "bad.jsonl:2", '"text"')
+
+    def test_what_it_is_sure_of(self):
+        out = self.trained()
+        words = self.write("words.conll", "the\nzinc\n")
+        args = ["predict", "--model", out, "--format", "conll", "--constrained"]
+        self.assertEqual(self.trainer(*args, "--sure", "0.5", words).stdout, "the\tO\nzinc\tB-Metal\n\n")
+        unsure = self.trainer(*args, "--sure", "1", words).stdout
+        self.assertEqual(unsure, "the\t-\nzinc\t-\n\n")
+        again = self.write("again.conll", unsure + self.train_file.read_text())
+        result = self.trainer("train", "--model", self.model, "--train", again, "--out", self.dir / "self", "--max-steps", "2",
+                              "--threads", "1")
+        self.assertEqual(result.returncode, EXIT_SIGNAL, result.stderr)
+        self.assert_fails(self.trainer("predict", "--model", out, "--sure", "0.5", words), EXIT_USAGE, "--sure")
+
     def test_mistakes_and_seen_entities(self):
         out = self.trained()
         gold = self.write("hard.conll", "zinc B-Metal\nsaw O\n\nno B-Ill\nfever I-Ill\n")

@@ -398,8 +398,12 @@ static char *predict(enum nm_predict_format format, bool conll, const char *inpu
     if (nm_tagger_load(&tagger, path_of("learn"), 1, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     FILE *in = fmemopen((void *)(uintptr_t)input, strlen(input), "r"), *sink = open_memstream(&out, &len);
-    const struct nm_predict p = {
-        .tagger = &tagger, .format = format, .conll = conll, .in = in, .out = sink, .name = "input"};
+    const struct nm_predict p = {.tagger = &tagger,
+                                 .format = format,
+                                 .input = conll ? NM_PREDICT_FROM_CONLL : NM_PREDICT_FROM_TEXT,
+                                 .in = in,
+                                 .out = sink,
+                                 .name = "input"};
     enum nm_err err = nm_predict_run(&p, &diag);
     fclose(in);
     fclose(sink);

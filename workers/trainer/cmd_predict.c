@@ -9,7 +9,8 @@
 #include "workers/trainer/predict.h"
 
 static const char help[] =
-    "usage: nermill-trainer predict --model DIR [FILE|-] [--format color|plain|jsonl|conll] [--input text|conll]\n"
+    "usage: nermill-trainer predict --model DIR [FILE|-] [--format color|plain|jsonl|conll] [--input "
+    "text|jsonl|conll]\n"
     "\n"
     "Tags each line of FILE (or of standard input) and prints the entities.\n"
     "\n"
@@ -20,8 +21,14 @@ static const char help[] =
     "line;\n"
     "                        start and end count code points, end is behind the last; score: mean probability\n"
     "                 conll: a word and its tag a line; with --scores its probability too\n"
-    "  --input I      text: a text a line; conll: a word a line, blank lines between sentences\n"
-    "                 (files that end in .conll, .tsv or .iob are conll)\n"
+    "  --input I      text: a text a line; jsonl: an object with \"text\" a line, whose other members --format jsonl "
+    "keeps;\n"
+    "                 conll: a word a line, blank lines between sentences\n"
+    "                 (files that end in .conll, .tsv or .iob are conll, those in .jsonl are jsonl)\n"
+    "  --constrained  the best tags that are BIO (no I- without its B-), not each word's best\n"
+    "  --sure X       of conll: words whose tag is less probable than X, and entities that have one, are masked "
+    "(-);\n"
+    "                 train on the result, and the model teaches itself what it is sure of\n"
     "  --threads N    (as many as there are cores)\n"
     "  --precision P  fp32, or bf16: about twice as fast where the CPU has it, some 1 in 1,000 tags differ (fp32)\n";
 
@@ -69,12 +76,25 @@ static bool read_format(const char *name, enum nm_predict_format *format)
     return false;
 }
 
+/* What the option says, or else the file's name. */
+static enum nm_predict_input input_of(const char *option, const char *path)
+{
+    if (option != NULL)
+        return strcmp(option, "conll") == 0   ? NM_PREDICT_FROM_CONLL
+               : strcmp(option, "jsonl") == 0 ? NM_PREDICT_FROM_JSONL
+                                              : NM_PREDICT_FROM_TEXT;
+    if (ends_in(path, ".conll") || ends_in(path, ".tsv") || ends_in(path, ".iob"))
+        return NM_PREDICT_FROM_CONLL;
+    return ends_in(path, ".jsonl") ? NM_PREDICT_FROM_JSONL : NM_PREDICT_FROM_TEXT;
+}
+
 int nm_command_predict(int argc, char **argv)
 {
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'}, {"format", required_argument, NULL, 'f'},
         {"input", required_argument, NULL, 'i'}, {"threads", required_argument, NULL, 't'},
-        {"scores", no_argument, NULL, 's'},      {"precision", required_argument, NULL, 'p'},
+        {"scores", no_argument, NULL, 's'},      {"constrained", no_argument, NULL, 'c'},
+        {"sure", required_argument, NULL, 'S'},  {"precision", required_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},        {0}};
     struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN};
     const char *model = NULL, *input = NULL;
@@ -85,13 +105,18 @@ int nm_command_predict(int argc, char **argv)
             model = optarg;
         else if (o == 's')
             p.scores = true;
-        else if (o == 'f') {
+        else if (o == 'c')
+            p.constrained = true;
+        else if (o == 'S') {
+            if (!nm_option_real(optarg, &p.sure) || p.sure < 0 || p.sure > 1)
+                return nm_command_usage("predict", "--sure: \"%s\" is not a number from 0 to 1", optarg);
+        } else if (o == 'f') {
             if (!read_format(optarg, &p.format))
                 return nm_command_usage("predict", "--format: \"%s\" is none of color, plain, jsonl, conll", optarg);
         } else if (o == 'i') {
             input = optarg;
-            if (strcmp(input, "text") != 0 && strcmp(input, "conll") != 0)
-                return nm_command_usage("predict", "--input: \"%s\" is neither text nor conll", optarg);
+            if (strcmp(input, "text") != 0 && strcmp(input, "jsonl") != 0 && strcmp(input, "conll") != 0)
+                return nm_command_usage("predict", "--input: \"%s\" is none of text, jsonl, conll", optarg);
         } else if (o == 't') {
             if (!nm_option_count(optarg, 4096, &threads))
                 return nm_command_usage("predict", "--threads: \"%s\" is not a number in its range", optarg);
@@ -107,11 +132,11 @@ int nm_command_predict(int argc, char **argv)
     }
     if (model == NULL)
         return nm_command_usage("predict", "--model is missing");
+    if (p.sure > 0 && p.format != NM_PREDICT_CONLL)
+        return nm_command_usage("predict", "--sure masks words, which only --format conll can say");
     if (argc - optind > 1)
         return nm_command_usage("predict", "one FILE, not %d", argc - optind);
     const char *path = optind < argc ? argv[optind] : NULL;
-    p.conll = input != NULL
-                  ? strcmp(input, "conll") == 0
-                  : path != NULL && (ends_in(path, ".conll") || ends_in(path, ".tsv") || ends_in(path, ".iob"));
+    p.input = input_of(input, path != NULL ? path : "");
     return run(&p, model, path, (size_t)threads, precision);
 }

@@ -19,6 +19,7 @@ struct item {
     size_t len;
     struct nm_extent *extents; /* (sentence.n) bytes of text */
     struct nm_sentence sentence;
+    json_t *object; /* that it came in; NULL: in none */
 };
 
 struct chunk {
@@ -31,6 +32,7 @@ static void free_item(struct item *item)
     free(item->text);
     free(item->extents);
     free(item->sentence.words);
+    json_decref(item->object);
 }
 
 static void reset(struct chunk *chunk)
@@ -40,9 +42,9 @@ static void reset(struct chunk *chunk)
     chunk->n = chunk->words = 0;
 }
 
-/* Takes a copy of text and of words; NM_ENOMEM. */
+/* Takes a copy of text and of words, and object for its own; NM_ENOMEM. */
 static enum nm_err add_item(struct chunk *chunk, const char *text, size_t len, const struct nm_extent *words,
-                            size_t n)
+                            size_t n, json_t *object)
 {
     if (chunk->n == chunk->cap) {
         size_t cap = chunk->cap * 2 + 64;
@@ -66,6 +68,7 @@ static enum nm_err add_item(struct chunk *chunk, const char *text, size_t len, c
             (struct nm_word){.text = item.text + words[i].start, .len = words[i].end - words[i].start};
     }
     item.sentence.n = n;
+    item.object = json_incref(object);
     chunk->items[chunk->n++] = item;
     chunk->words += n;
     return NM_OK;
@@ -112,7 +115,9 @@ static enum nm_err print_json(const struct nm_predict *p, const struct item *ite
                                                   json_stringn(item->text + start, end - start), "score",
                                                   (double)mean(scores, &spans[i])));
     }
-    json_t *root = json_pack("{s:o, s:o}", "text", json_stringn(item->text, item->len), "entities", entities);
+    json_t *root = item->object != NULL ? json_copy(item->object) : json_object();
+    json_object_set_new(root, "text", json_stringn(item->text, item->len));
+    json_object_set_new(root, "entities", entities);
     char *line = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(root);
     if (line == NULL)
@@ -131,8 +136,8 @@ static void print_conll(const struct nm_predict *p, const struct item *item, con
         /* what seqeval would count as a beginning is written as one */
         bool inside = nm_tag_is_entity(tags[i]) && !nm_tag_is_begin(tags[i]) && nm_tag_is_entity(before) &&
                       nm_tag_type(before) == nm_tag_type(tags[i]);
-        if (tags[i] == NM_TAG_O)
-            fputc('O', p->out);
+        if (!nm_tag_is_entity(tags[i]))
+            fputc(tags[i] == NM_TAG_MASKED ? '-' : 'O', p->out);
         else
             fprintf(p->out, "%c-%s", inside ? 'I' : 'B', p->tagger->tagset.types[nm_tag_type(tags[i])]);
         if (p->scores)
@@ -143,10 +148,28 @@ static void print_conll(const struct nm_predict *p, const struct item *item, con
     fputc('\n', p->out);
 }
 
-static enum nm_err print_item(const struct nm_predict *p, const struct item *item, const int32_t *tags,
-                              const float *scores, struct nm_span *spans)
+/* Masks what the model is not sure of: single words, and whole entities. */
+static void mask_unsure(const struct nm_predict *p, int32_t *tags, const float *scores, size_t words,
+                        struct nm_span *spans)
+{
+    const size_t n = nm_metrics_spans(tags, words, spans);
+    for (size_t i = 0; i < words; i++)
+        if (tags[i] == NM_TAG_O && (double)scores[i] < p->sure)
+            tags[i] = NM_TAG_MASKED;
+    for (size_t i = 0; i < n; i++) {
+        bool sure = true;
+        for (size_t w = spans[i].start; w < spans[i].end; w++)
+            sure = sure && (double)scores[w] >= p->sure;
+        for (size_t w = spans[i].start; w < spans[i].end && !sure; w++)
+            tags[w] = NM_TAG_MASKED;
+    }
+}
+
+static enum nm_err print_item(const struct nm_predict *p, const struct item *item, int32_t *tags, const float *scores,
+                              struct nm_span *spans)
 {
     if (p->format == NM_PREDICT_CONLL) {
+        mask_unsure(p, tags, scores, item->sentence.n, spans);
         print_conll(p, item, tags, scores);
         return NM_OK;
     }
@@ -188,7 +211,35 @@ static enum nm_err flush(const struct nm_predict *p, struct chunk *chunk, struct
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-static enum nm_err run_text(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
+/* Words are found in text (len) and added; object: see add_item. */
+static enum nm_err add_text(const struct nm_predict *p, struct chunk *chunk, const char *text, size_t len,
+                            json_t *object, struct nm_extents *words, size_t number, struct nm_diag *diag)
+{
+    enum nm_err err = nm_words_split(text, len, words);
+    if (err == NM_EFORMAT)
+        return nm_fail(diag, err, "%s:%zu: not UTF-8: convert the file", p->name, number);
+    if (err != NM_OK || add_item(chunk, text, len, words->at, words->n, object) != NM_OK)
+        return nm_fail(diag, NM_ENOMEM, "%s:%zu: out of memory", p->name, number);
+    return NM_OK;
+}
+
+static enum nm_err add_object(const struct nm_predict *p, struct chunk *chunk, const char *line, size_t len,
+                              struct nm_extents *words, size_t number, struct nm_diag *diag)
+{
+    json_error_t where;
+    json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where), *text = json_object_get(object, "text");
+    enum nm_err err;
+    if (object == NULL)
+        err = nm_fail(diag, NM_EFORMAT, "%s:%zu: no JSON: %s", p->name, number, where.text);
+    else if (!json_is_string(text))
+        err = nm_fail(diag, NM_EFORMAT, "%s:%zu: no object with a \"text\"", p->name, number);
+    else
+        err = add_text(p, chunk, json_string_value(text), json_string_length(text), object, words, number, diag);
+    json_decref(object);
+    return err;
+}
+
+static enum nm_err run_lines(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
 {
     char *line = NULL;
     size_t cap = 0, number = 0;
@@ -198,12 +249,11 @@ static enum nm_err run_text(const struct nm_predict *p, struct chunk *chunk, str
         number++;
         while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
             len--;
-        err = nm_words_split(line, (size_t)len, &words);
-        if (err == NM_EFORMAT)
-            err = nm_fail(diag, err, "%s:%zu: not UTF-8: convert the file", p->name, number);
-        else if (err != NM_OK || add_item(chunk, line, (size_t)len, words.at, words.n) != NM_OK)
-            err = nm_fail(diag, NM_ENOMEM, "%s:%zu: out of memory", p->name, number);
-        else if (p->unbuffered || chunk->words >= CHUNK_WORDS || chunk->n >= CHUNK_WORDS)
+        if (p->input == NM_PREDICT_FROM_TEXT)
+            err = add_text(p, chunk, line, (size_t)len, NULL, &words, number, diag);
+        else if (len > 0)
+            err = add_object(p, chunk, line, (size_t)len, &words, number, diag);
+        if (err == NM_OK && (p->unbuffered || chunk->words >= CHUNK_WORDS || chunk->n >= CHUNK_WORDS))
             err = flush(p, chunk, diag);
     }
     if (err == NM_OK && ferror(p->in))
@@ -233,7 +283,7 @@ static enum nm_err add_sentence(struct chunk *chunk, const struct nm_sentence *s
             return NM_ENOMEM;
         extents->at[i].end = text->len;
     }
-    return add_item(chunk, nm_buf_str(text), text->len, extents->at, s->n);
+    return add_item(chunk, nm_buf_str(text), text->len, extents->at, s->n, NULL);
 }
 
 static enum nm_err run_conll(const struct nm_predict *p, struct chunk *chunk, struct nm_diag *diag)
@@ -269,7 +319,8 @@ static enum nm_err run_conll(const struct nm_predict *p, struct chunk *chunk, st
 enum nm_err nm_predict_run(const struct nm_predict *predict, struct nm_diag *diag)
 {
     struct chunk chunk = {0};
-    enum nm_err err = predict->conll ? run_conll(predict, &chunk, diag) : run_text(predict, &chunk, diag);
+    enum nm_err err =
+        predict->input == NM_PREDICT_FROM_CONLL ? run_conll(predict, &chunk, diag) : run_lines(predict, &chunk, diag);
     if (err == NM_OK)
         err = flush(predict, &chunk, diag);
     reset(&chunk);

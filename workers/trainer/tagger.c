@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/trainer/decode.h"
+
 /* Tokens a forward pass: enough rows to keep the matrix product busy, small enough for the caches. */
 enum { BATCH_TOKENS = 2048 };
 
@@ -17,8 +19,13 @@ struct run {
     size_t n_tokens, n_seqs, cap_tokens, cap_seqs;
     /* what each word of the batch gets: its token in the batch, or none */
     size_t *word_token; /* (words of all sentences) */
-    size_t done_words;  /* before this batch */
-    size_t words;       /* up to and with this batch */
+    /* for constrained decoding: whole sentences of the batch, by the number of the word behind each */
+    size_t *ends, n_ends, cap_ends;
+    struct nm_decoder decoder;
+    const float **rows; /* (longest sentence) */
+    size_t *best, cap_rows, cap_best;
+    size_t done_words; /* before this batch */
+    size_t words;      /* up to and with this batch */
     int32_t *tags;
     float *scores;
     struct nm_diag *diag;
@@ -114,34 +121,69 @@ static float probability(const float *logits, size_t n, size_t best)
     return (float)(1 / sum);
 }
 
+/* Logits of the batch's word w; NULL where it has no token. */
+static const float *row_of(const struct run *r, const float *logits, size_t w)
+{
+    if (r->word_token[w] == NO_TOKEN || logits == NULL) /* no token at all: no word has one */
+        return NULL;
+    return logits + r->word_token[w] * r->tagger->tagset.n_labels;
+}
+
+static void set_tag(struct run *r, size_t w, const float *row, size_t label)
+{
+    r->tags[w] = row != NULL ? r->tagger->tagset.tags[label] : NM_TAG_O;
+    if (r->scores != NULL)
+        r->scores[w] = row != NULL ? probability(row, r->tagger->tagset.n_labels, label) : 1;
+}
+
+/* Each word by itself, as transformers does. */
+static void decode_words(struct run *r, const float *logits)
+{
+    for (size_t w = r->done_words; w < r->words; w++) {
+        const float *row = row_of(r, logits, w);
+        size_t best = 0;
+        for (size_t i = 1; row != NULL && i < r->tagger->tagset.n_labels; i++)
+            best = row[i] > row[best] ? i : best;
+        set_tag(r, w, row, best);
+    }
+}
+
+static enum nm_err decode_sentences(struct run *r, const float *logits)
+{
+    size_t from = r->done_words;
+    enum nm_err err = NM_OK;
+    for (size_t s = 0; s < r->n_ends && err == NM_OK; from = r->ends[s++]) {
+        const size_t n = r->ends[s] - from;
+        err = grow((void **)&r->rows, &r->cap_rows, n, sizeof(*r->rows));
+        if (err == NM_OK)
+            err = grow((void **)&r->best, &r->cap_best, n, sizeof(*r->best));
+        for (size_t i = 0; i < n && err == NM_OK; i++)
+            r->rows[i] = row_of(r, logits, from + i);
+        if (err == NM_OK)
+            err = nm_decode_bio(&r->decoder, r->rows, n, r->tagger->tagset.tags, r->tagger->tagset.n_labels, r->best);
+        for (size_t i = 0; i < n && err == NM_OK; i++)
+            set_tag(r, from + i, r->rows[i], r->best[i]);
+    }
+    r->n_ends = 0;
+    return err;
+}
+
 static enum nm_err flush(struct run *r)
 {
     const float *logits = NULL;
-    size_t n_labels = r->tagger->tagset.n_labels;
+    enum nm_err err = NM_OK;
     if (r->n_seqs > 0) {
         const struct nm_batch batch = {
             .n_seqs = r->n_seqs, .n_tokens = r->n_tokens, .ids = r->ids, .seq_start = r->seq_start};
-        enum nm_err err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
-        if (err != NM_OK)
-            return err;
+        err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
     }
-    for (size_t w = r->done_words; w < r->words; w++) {
-        r->tags[w] = NM_TAG_O;
-        if (r->scores != NULL)
-            r->scores[w] = 1;
-        if (r->word_token[w] == NO_TOKEN || logits == NULL) /* no token at all: no word has one */
-            continue;
-        const float *row = logits + r->word_token[w] * n_labels;
-        size_t best = 0;
-        for (size_t i = 1; i < n_labels; i++)
-            best = row[i] > row[best] ? i : best;
-        r->tags[w] = r->tagger->tagset.tags[best];
-        if (r->scores != NULL)
-            r->scores[w] = probability(row, n_labels, best);
-    }
+    if (err == NM_OK && r->tagger->constrained)
+        err = decode_sentences(r, logits);
+    else if (err == NM_OK)
+        decode_words(r, logits);
     r->done_words = r->words;
     r->n_seqs = r->n_tokens = 0;
-    return NM_OK;
+    return err;
 }
 
 /* One sequence of the sentence's pieces [from, to) into the batch; returns where it starts by *start. */
@@ -190,6 +232,11 @@ static enum nm_err add_sentence(struct run *r, const struct nm_sentence *s, size
     if (err == NM_OK)
         err = add_windows(r, s, room);
     r->words += s->n;
+    if (err == NM_OK && r->tagger->constrained) {
+        err = grow((void **)&r->ends, &r->cap_ends, r->n_ends + 1, sizeof(*r->ends));
+        if (err == NM_OK)
+            r->ends[r->n_ends++] = r->words;
+    }
     return err;
 }
 
@@ -216,6 +263,10 @@ enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *se
     free(r.ids);
     free(r.seq_start);
     free(r.word_token);
+    free(r.ends);
+    free(r.rows);
+    free(r.best);
+    nm_decoder_clean_up(&r.decoder);
     if (err != NM_OK && diag != NULL && diag->text[0] == '\0')
         nm_fail(diag, err, "%s: tagging: %s", tagger->where, nm_err_name(err));
     return err;
