@@ -128,8 +128,10 @@ struct nm_ledger_look {
         const char *key, *name;
         char was[256], now[256];
     } changes[NM_LEDGER_SETTINGS_MAX];
-    struct nm_ledger_renewal keep, fresh; /* what each would do */
-    uint32_t *covered;                    /* (entities) with keep; free() it */
+    struct nm_ledger_renewal keep, fresh;             /* what each would do */
+    uint32_t *covered;                                /* (entities) with keep; free() it */
+    struct nm_ledger_rule rules[NM_LEDGER_RULES_MAX]; /* their names too are the caller's to free() */
+    size_t n_rules;
 };
 
 /* nm_ledger_look - read beside a live broker; nothing is changed.  find: as in a renewal.  NM_ENOENT: no ledger

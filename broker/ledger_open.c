@@ -331,6 +331,8 @@ static enum nm_err look_around(struct nm_txn *txn, void *ctx, struct nm_diag *di
     entities = has_changed(&o->look, "entities");
     if (!err) /* of other lists, the numbers of entities mean nothing; keep counts them anew */
         err = entities ? load_counters(txn, ledger, diag) : load_all(txn, ledger, diag);
+    if (!err && entities)
+        err = load_rules(txn, ledger, diag);
     if (!err)
         err = load_each(txn, ledger, ledger->open, count_open, diag);
     if (!err && o->look.n_changes)
@@ -371,6 +373,9 @@ enum nm_err nm_ledger_look(const char *path, const struct nm_ledger_setting *set
     look->waiting = ledger->n_waiting;
     look->covered = ledger->covered;
     ledger->covered = NULL;
+    memcpy(look->rules, ledger->rules, sizeof look->rules);
+    look->n_rules = ledger->n_rules;
+    ledger->n_rules = 0;
 out:
     free(o);
     nm_ledger_close(&ledger);

@@ -167,16 +167,22 @@ static int print_json(const struct price *p)
         json_array_append_new(changed,
                               json_pack("{s:s, s:s, s:s, s:s}", "key", l->changes[i].key, "name", l->changes[i].name,
                                         "was", l->changes[i].was, "now", l->changes[i].now));
+    json_t *rules = json_object();
+    for (size_t i = 0; i < l->n_rules; i++)
+        json_object_set_new(rules, l->rules[i].name, json_integer((json_int_t)l->rules[i].count));
     json_t *o = json_pack(
-        "{s:i, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:{s:I, s:I, s:I}, s:{s:I}, s:{s:f, s:I}, "
+        "{s:i, s:b, s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}, s:o, s:{s:I, s:I, s:I}, "
+        "s:{s:I}, s:{s:f, s:I}, "
         "s:{s:f, s:f, s:f, s:f, s:b, s:b}}",
-        "version", 1, "begun", p->begun, "generation", (json_int_t)l->generation, "goal", (json_int_t)p->goal, "done",
-        "samples", (json_int_t)c->done, "calls", (json_int_t)c->calls, "tokens_in", (json_int_t)c->tokens_in,
-        "tokens_out", (json_int_t)c->tokens_out, "cost_micros", (json_int_t)c->cost_micros, "changed", changed,
-        "keep", "stay", (json_int_t)l->keep.stay, "texts", (json_int_t)l->keep.open, "aside",
-        (json_int_t)l->keep.aside, "fresh", "aside", (json_int_t)l->fresh.aside, "left", "samples", p->samples,
-        "entity_texts", (json_int_t)p->uncovered, "cost", "calls", p->calls, "tokens_in", p->tokens_in, "tokens_out",
-        p->tokens_out, "money", p->money, "own_averages", p->averages, "endpoint_prices", p->prices);
+        "version", 1, "begun", p->begun, "run", l->run, "generation", (json_int_t)l->generation, "goal",
+        (json_int_t)p->goal, "done", "samples", (json_int_t)c->done, "calls", (json_int_t)c->calls, "tokens_in",
+        (json_int_t)c->tokens_in, "tokens_out", (json_int_t)c->tokens_out, "cost_micros", (json_int_t)c->cost_micros,
+        "accepted", (json_int_t)c->accepted, "rejected", (json_int_t)c->rejected, "failures", (json_int_t)c->failures,
+        "dropped", (json_int_t)c->dropped, "rejected_by_rule", rules, "changed", changed, "keep", "stay",
+        (json_int_t)l->keep.stay, "texts", (json_int_t)l->keep.open, "aside", (json_int_t)l->keep.aside, "fresh",
+        "aside", (json_int_t)l->fresh.aside, "left", "samples", p->samples, "entity_texts", (json_int_t)p->uncovered,
+        "cost", "calls", p->calls, "tokens_in", p->tokens_in, "tokens_out", p->tokens_out, "money", p->money,
+        "own_averages", p->averages, "endpoint_prices", p->prices);
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
     if (text)
@@ -206,6 +212,8 @@ static int run(const struct nm_broker_options *options, bool json)
     else
         print_price(&p);
     free(p.look.covered);
+    for (size_t i = 0; i < p.look.n_rules; i++)
+        free(p.look.rules[i].name);
     nm_map_clean_up(&b->words);
     nm_plan_destroy(&b->plan);
     nm_serve_clean_up(b);

@@ -94,6 +94,9 @@ class Generations(GenerationCase):
             self.run_it(project)
             plan, bought = self.plan(project), len(llm.bodies)
             self.assertEqual((plan["done"]["samples"], plan["left"]["samples"], plan["cost"]["calls"]), (30, 0, 0))
+            done = plan["done"]
+            self.assertEqual(done["calls"], done["accepted"] + done["rejected"])
+            self.assertEqual(done["rejected"], sum(done["rejected_by_rule"].values()))
             self.change(project, "domain: cooking", "domain: travel")
             self.change(project, "samples: 30", "samples: 50")
             plan = self.plan(project)
