@@ -377,9 +377,10 @@ enum nm_err nm_desk_obey(struct nm_broker *b, const char *command, const json_t 
         enum nm_err (*obey)(struct nm_broker *b, const json_t *request, json_t **answer, struct nm_diag *diag);
         bool changes;
     } commands[] = {
-        {"pause", command_pause, true},   {"resume", command_resume, true}, {"drain", command_drain, true},
-        {"limit", command_limit, true},   {"kick", command_kick, true},     {"bury", command_bury, true},
-        {"dead", nm_letters_dead, false}, {"peek", nm_letters_peek, false}, {"workers", command_workers, false},
+        {"pause", command_pause, true},         {"resume", command_resume, true}, {"drain", command_drain, true},
+        {"limit", command_limit, true},         {"kick", command_kick, true},     {"bury", command_bury, true},
+        {"dead", nm_letters_dead, false},       {"peek", nm_letters_peek, false}, {"workers", command_workers, false},
+        {"coverage", nm_tally_coverage, false},
     };
     *answer = NULL;
     *changed = false;

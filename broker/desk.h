@@ -1,4 +1,5 @@
-/* desk.h - the operator's commands on a live run: pause, resume, drain, limit, kick, bury, dead, peek, workers.
+/* desk.h - the operator's commands on a live run: pause, resume, drain, limit, kick, bury, dead, peek, coverage,
+ * workers.
  *
  * Each is a request on the stats socket and acts on the queue at once.  What it changes is committed to the ledger
  * before the answer is sent, and holds over a restart: the switches and the goal are the note "desk".
@@ -30,6 +31,9 @@ enum nm_err nm_limits_reload(struct nm_broker *b, const struct nm_project *new);
 /* letters.c - what dead and peek show */
 enum nm_err nm_letters_dead(struct nm_broker *b, const json_t *request, json_t **answer, struct nm_diag *diag);
 enum nm_err nm_letters_peek(struct nm_broker *b, const json_t *request, json_t **answer, struct nm_diag *diag);
+
+/* tally.c - what coverage shows */
+enum nm_err nm_tally_coverage(struct nm_broker *b, const json_t *request, json_t **answer, struct nm_diag *diag);
 
 /* nm_desk_complain - {"error": text}.  nm_desk_count - a whole number of the request; false: absent or none. */
 json_t *nm_desk_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

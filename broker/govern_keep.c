@@ -4,6 +4,7 @@
 
 #include "broker/govern.h"
 #include "broker/record.h"
+#include "broker/shapes.h"
 #include "common/clock.h"
 
 enum { FORM = 1, NOTE_MAX = 16 << 20 };
@@ -129,17 +130,12 @@ enum nm_err nm_govern_load(struct nm_broker *b, struct nm_diag *diag)
 /* ---- shown -------------------------------------------------------------------------------------------------------
  */
 
-static void set(json_t *o, const char *key, uint64_t n)
-{
-    json_object_set_new(o, key, json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n));
-}
-
 static json_t *sum_json(struct nm_governor_sum sum)
 {
     json_t *o = json_object();
-    set(o, "requests", sum.requests);
-    set(o, "tokens", sum.tokens);
-    set(o, "money_micros", sum.money);
+    nm_shape_set(o, "requests", sum.requests);
+    nm_shape_set(o, "tokens", sum.tokens);
+    nm_shape_set(o, "money_micros", sum.money);
     return o;
 }
 
@@ -166,13 +162,13 @@ void nm_govern_endpoint_json(const struct nm_broker *b, uint32_t endpoint, json_
     struct nm_governor_view v;
     nm_governor_look(b->governor, endpoint, b->now, &v);
     json_object_set_new(o, "window", json_real(v.window));
-    set(o, "in_flight", v.in_flight);
-    set(o, "requests_last_minute", v.requests_last_minute);
-    set(o, "tokens_last_minute", v.tokens_last_minute);
-    set(o, "spent_requests", v.spent.requests);
-    set(o, "spent_tokens", v.spent.tokens);
-    set(o, "spent_money_micros", v.spent.money);
-    set(o, "overruns", v.overrun.requests);
-    set(o, "waits_ms", (uint64_t)v.pause_ms);
+    nm_shape_set(o, "in_flight", v.in_flight);
+    nm_shape_set(o, "requests_last_minute", v.requests_last_minute);
+    nm_shape_set(o, "tokens_last_minute", v.tokens_last_minute);
+    nm_shape_set(o, "spent_requests", v.spent.requests);
+    nm_shape_set(o, "spent_tokens", v.spent.tokens);
+    nm_shape_set(o, "spent_money_micros", v.spent.money);
+    nm_shape_set(o, "overruns", v.overrun.requests);
+    nm_shape_set(o, "waits_ms", (uint64_t)v.pause_ms);
     json_object_set_new(o, "why", json_string(nm_governor_why_name(v.why)));
 }

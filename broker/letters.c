@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/desk.h"
+#include "broker/shapes.h"
 #include "common/clock.h"
 #include "common/utf8.h"
 
@@ -21,26 +22,9 @@ enum {
 /* ---- texts ------------------------------------------------------------------------------------------------------
  */
 
-/* At most max bytes of text, cut between characters; bytes that are no UTF-8 become "". */
-static json_t *text_json(const char *text, size_t len, size_t max)
-{
-    if (len > max)
-        len = max;
-    for (int tries = 0; tries < 4 && len > 0; tries++, len--)
-        if (nm_utf8_valid(text, len, NULL))
-            break;
-    json_t *o = json_stringn(text ? text : "", len);
-    return o ? o : json_string("");
-}
-
 static void set_text(json_t *o, const char *key, struct nm_str text, size_t max)
 {
-    json_object_set_new(o, key, text_json(text.ptr, text.len, max));
-}
-
-static void set_number(json_t *o, const char *key, uint64_t n)
-{
-    json_object_set_new(o, key, json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+    json_object_set_new(o, key, nm_shape_text(text.ptr, text.len, max));
 }
 
 /* b->task is the task; *bytes counts the texts. */
@@ -48,12 +32,8 @@ static json_t *entities_json(const struct nm_broker *b, size_t *bytes)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < b->task.n_entities; i++) {
-        const struct nm_entity *entity = nm_entities_get(b->entities, (size_t)b->task.entities[i]);
-        json_t *o = json_object();
-        json_object_set_new(o, "text", text_json(entity->text, entity->len, NM_LINE_MAX));
-        json_object_set_new(o, "type", json_string(nm_entities_type_name(b->entities, entity->type)));
-        json_array_append_new(list, o);
-        *bytes += entity->len;
+        json_array_append_new(list, nm_shape_entity(b, b->task.entities[i]));
+        *bytes += nm_entities_get(b->entities, (size_t)b->task.entities[i])->len;
     }
     return list;
 }
@@ -80,14 +60,9 @@ enum nm_err nm_letters_answered(struct nm_broker *b, uint64_t task, uint64_t att
 
 static json_t *failure_json(const struct nm_ledger_failed *f, uint64_t attempt)
 {
-    json_t *o = json_object();
-    set_number(o, "attempt", attempt);
-    set_number(o, "count", f->count);
-    json_object_set_new(o, "kind", text_json(f->kind, strlen(f->kind), SHORT_TEXT));
-    set_number(o, "status", f->status);
-    json_object_set_new(o, "endpoint", text_json(f->endpoint, strlen(f->endpoint), SHORT_TEXT));
-    json_object_set_new(o, "detail", text_json(f->detail, strlen(f->detail), SHORT_TEXT));
-    json_object_set_new(o, "at_ms", json_integer(f->at_ms));
+    json_t *o = nm_shape_failure(f->kind, f->status, f->endpoint, f->detail, f->at_ms);
+    nm_shape_set(o, "attempt", attempt);
+    nm_shape_set(o, "count", f->count);
     return o;
 }
 
@@ -120,7 +95,7 @@ static enum nm_err failures_json(struct nm_broker *b, uint64_t task, uint64_t la
 static void set_letter(json_t *o, const struct nm_ledger_dead *letter)
 {
     json_object_set_new(o, "by_hand", json_boolean(letter->by_hand));
-    json_object_set_new(o, "why", text_json(letter->why, strlen(letter->why), sizeof letter->why));
+    json_object_set_new(o, "why", nm_shape_text(letter->why, strlen(letter->why), sizeof letter->why));
     json_object_set_new(o, "at_ms", json_integer(letter->at_ms));
 }
 
@@ -136,11 +111,11 @@ static enum nm_err letter_json(struct nm_broker *b, const struct nm_ledger_dead 
     if (err)
         return err;
     json_t *o = json_object(), *failed = json_array();
-    set_number(o, "task", letter->task);
+    nm_shape_set(o, "task", letter->task);
     json_object_set_new(o, "rule",
-                        letter->by_hand ? json_string("buried") : text_json(r.rule.ptr, r.rule.len, NM_NAME_MAX));
+                        letter->by_hand ? json_string("buried") : nm_shape_text(r.rule.ptr, r.rule.len, NM_NAME_MAX));
     set_text(o, "detail", r.detail, SHORT_TEXT);
-    set_number(o, "attempts", attempts);
+    nm_shape_set(o, "attempts", attempts);
     set_letter(o, letter);
     set_text(o, "prompt_hash", r.prompt_hash, NM_NAME_MAX);
     set_text(o, "endpoint", r.endpoint, NM_NAME_MAX);
@@ -148,7 +123,7 @@ static enum nm_err letter_json(struct nm_broker *b, const struct nm_ledger_dead 
     set_text(o, "text", r.text, SHORT_TEXT);
     *bytes += r.text.len < SHORT_TEXT ? r.text.len : SHORT_TEXT;
     err = failures_json(b, letter->task, letter->attempt, failed, &failures, diag);
-    set_number(o, "failures", failures);
+    nm_shape_set(o, "failures", failures);
     json_t *last = json_array_get(failed, json_array_size(failed) ? json_array_size(failed) - 1 : 0);
     json_object_set(o, "error", last ? last : json_null());
     json_decref(failed);
@@ -185,7 +160,7 @@ enum nm_err nm_letters_dead(struct nm_broker *b, const json_t *request, json_t *
 static json_t *response_json(const struct nm_msg_response *r)
 {
     json_t *o = json_object();
-    set_number(o, "attempt", r->attempt);
+    nm_shape_set(o, "attempt", r->attempt);
     json_object_set_new(o, "accepted", json_boolean(r->accepted));
     set_text(o, "rule", r->rule, NM_NAME_MAX);
     set_text(o, "detail", r->detail, NM_LINE_MAX);
@@ -194,14 +169,14 @@ static json_t *response_json(const struct nm_msg_response *r)
     set_text(o, "endpoint", r->endpoint, NM_NAME_MAX);
     set_text(o, "model", r->model, NM_NAME_MAX);
     set_text(o, "constraint", r->constraint, NM_NAME_MAX);
-    set_number(o, "seed", r->seed);
-    set_number(o, "status", r->status);
-    set_number(o, "tokens_in", r->tokens_in);
-    set_number(o, "tokens_out", r->tokens_out);
-    set_number(o, "latency_ms", r->latency_ms);
-    set_number(o, "created_ms", r->created_ms);
-    set_number(o, "cost_micros", r->cost_micros);
-    set_number(o, "body_bytes", r->body.len);
+    nm_shape_set(o, "seed", r->seed);
+    nm_shape_set(o, "status", r->status);
+    nm_shape_set(o, "tokens_in", r->tokens_in);
+    nm_shape_set(o, "tokens_out", r->tokens_out);
+    nm_shape_set(o, "latency_ms", r->latency_ms);
+    nm_shape_set(o, "created_ms", r->created_ms);
+    nm_shape_set(o, "cost_micros", r->cost_micros);
+    nm_shape_set(o, "body_bytes", r->body.len);
     return o;
 }
 
@@ -256,7 +231,7 @@ static enum nm_err set_state(struct nm_broker *b, json_t *o, uint64_t task, uint
     if (err)
         return NM_OK;
     const struct nm_ledger_worker *worker = nm_ledger_get_worker(b->ledger, view.worker);
-    set_number(o, "attempt", view.attempt);
+    nm_shape_set(o, "attempt", view.attempt);
     json_object_set_new(o, "worker", worker ? json_string(worker->id) : json_null());
     if (open)
         json_object_set_new(o, "last_try", json_boolean(nm_queue_last_try(b->queue, &view)));
@@ -282,8 +257,8 @@ static void set_asked(struct nm_broker *b, json_t *o, uint64_t task)
     json_object_set_new(o, "style", json_string(b->styles[b->task.style]));
     if (b->project->generation.n_sections)
         json_object_set_new(o, "section", json_string(b->project->generation.sections[b->task.section]));
-    set_number(o, "min_words", b->task.min_words);
-    set_number(o, "max_words", b->task.max_words);
+    nm_shape_set(o, "min_words", b->task.min_words);
+    nm_shape_set(o, "max_words", b->task.max_words);
 }
 
 enum nm_err nm_letters_peek(struct nm_broker *b, const json_t *request, json_t **answer, struct nm_diag *diag)
@@ -309,7 +284,7 @@ enum nm_err nm_letters_peek(struct nm_broker *b, const json_t *request, json_t *
     json_object_set_new(o, "responses", responses);
     if (!err)
         err = failures_json(b, task, last, failed, &failures, diag);
-    set_number(o, "failures", err ? 0 : failures);
+    nm_shape_set(o, "failures", err ? 0 : failures);
     json_object_set_new(o, "failed_calls", failed);
     *answer = o;
     return err;

@@ -40,18 +40,22 @@ static uint64_t key_of(uint64_t seed, uint64_t use, uint64_t a, uint64_t b)
 
 /* ---- the permutation ------------------------------------------------------------------------- */
 
-static uint64_t feistel(uint64_t key, unsigned int low_bits, unsigned int high_bits, uint64_t x)
+/* One way, or (back) the other: a round is undone by itself, so they come in the opposite order. */
+static uint64_t feistel(uint64_t key, unsigned int low_bits, unsigned int high_bits, uint64_t x, bool back)
 {
     uint64_t low_mask = ((uint64_t)1 << low_bits) - 1, high_mask = ((uint64_t)1 << high_bits) - 1;
     uint64_t low = x & low_mask, high = x >> low_bits;
-    for (uint64_t round = 0; round < FEISTEL_ROUNDS; round += 2) {
-        high ^= nm_mix64(key + (round << 56) + low) & high_mask;
-        low ^= nm_mix64(key + ((round + 1) << 56) + high) & low_mask;
+    for (uint64_t i = 0; i < FEISTEL_ROUNDS; i++) {
+        uint64_t round = back ? FEISTEL_ROUNDS - 1 - i : i;
+        if (round % 2 == 0)
+            high ^= nm_mix64(key + (round << 56) + low) & high_mask;
+        else
+            low ^= nm_mix64(key + (round << 56) + high) & low_mask;
     }
     return high << low_bits | low;
 }
 
-uint64_t nm_plan_permute(uint64_t key, uint64_t n, uint64_t x)
+static uint64_t walk(uint64_t key, uint64_t n, uint64_t x, bool back)
 {
     assert(n > 0 && x < n);
     if (n == 1)
@@ -60,9 +64,19 @@ uint64_t nm_plan_permute(uint64_t key, uint64_t n, uint64_t x)
     assert(bits <= 62);
     unsigned int low_bits = (bits + 1) / 2;
     do /* fewer than two rounds on average, as n is more than half of 2^bits */
-        x = feistel(key, low_bits, bits - low_bits, x);
+        x = feistel(key, low_bits, bits - low_bits, x, back);
     while (x >= n);
     return x;
+}
+
+uint64_t nm_plan_permute(uint64_t key, uint64_t n, uint64_t x)
+{
+    return walk(key, n, x, false);
+}
+
+uint64_t nm_plan_unpermute(uint64_t key, uint64_t n, uint64_t image)
+{
+    return walk(key, n, image, true);
 }
 
 /* ---- the pattern of counts ------------------------------------------------------------------- */
@@ -222,6 +236,15 @@ static uint64_t salt_of(struct nm_plan *plan, uint64_t cycle)
     if (known->cycle != cycle)
         *known = (struct salt){cycle, find_salt(plan, cycle)};
     return known->salt;
+}
+
+uint64_t nm_plan_uses(struct nm_plan *plan, uint64_t n, uint64_t entity)
+{
+    uint64_t slots = nm_plan_slots(plan, n), entities = plan->options.entities;
+    if (slots == 0)
+        return 0;
+    uint64_t cycle = slots / entities, key = key_of(plan->options.seed, KEY_CYCLE, cycle, salt_of(plan, cycle));
+    return cycle + (nm_plan_unpermute(key, entities, entity) < slots % entities);
 }
 
 /* ---- one task -------------------------------------------------------------------------------- */

@@ -63,10 +63,16 @@ void nm_plan_task(struct nm_plan *plan, uint64_t i, struct nm_plan_task *task);
  * down for some and up for the others. */
 uint64_t nm_plan_slots(const struct nm_plan *plan, uint64_t n);
 
+/* nm_plan_uses - how often tasks [0,n) ask for that entity.  (One too many where it would have stood twice in a task,
+ * which only lists of a few entities come to.)  O(1). */
+uint64_t nm_plan_uses(struct nm_plan *plan, uint64_t n, uint64_t entity);
+
 /* nm_plan_tasks - the least n with nm_plan_slots(plan, n) >= slots; not for a plan of negatives alone. */
 uint64_t nm_plan_tasks(const struct nm_plan *plan, uint64_t slots);
 
-/* nm_plan_permute - the image of x in a keyed permutation of [0,n); n > 0, x < n. */
+/* nm_plan_permute - the image of x in a keyed permutation of [0,n); n > 0, x < n.  nm_plan_unpermute - the x of that
+ * image. */
 uint64_t nm_plan_permute(uint64_t key, uint64_t n, uint64_t x);
+uint64_t nm_plan_unpermute(uint64_t key, uint64_t n, uint64_t image);
 
 #endif

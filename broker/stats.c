@@ -6,21 +6,12 @@
 
 #include "broker/desk.h"
 #include "broker/govern.h"
+#include "broker/shapes.h"
 #include "broker/stream.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 enum { STATS_VERSION = 1, ANSWERS_A_TURN = 64, GIVEN_UP_LISTED = 10 };
-
-static json_t *number(uint64_t n)
-{
-    return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
-}
-
-static void set(json_t *object, const char *key, uint64_t n)
-{
-    json_object_set_new(object, key, number(n));
-}
 
 const char *nm_broker_state(const struct nm_broker *b)
 {
@@ -48,12 +39,13 @@ static json_t *tasks_json(const struct nm_broker *b)
 {
     const struct nm_queue_totals *t = nm_queue_get_totals(b->queue);
     json_t *o = json_object();
-    set(o, "opened", t->opened);
+    nm_shape_set(o, "opened", t->opened);
     for (int state = NM_TASK_READY; state <= NM_TASK_ALIGNING; state++)
-        set(o, nm_task_state_name((enum nm_task_state)state), nm_queue_count(b->queue, (enum nm_task_state)state));
-    set(o, "done", t->done);
-    set(o, "dead", t->dead);
-    set(o, "dropped", t->dropped);
+        nm_shape_set(o, nm_task_state_name((enum nm_task_state)state),
+                     nm_queue_count(b->queue, (enum nm_task_state)state));
+    nm_shape_set(o, "done", t->done);
+    nm_shape_set(o, "dead", t->dead);
+    nm_shape_set(o, "dropped", t->dropped);
     return o;
 }
 
@@ -94,10 +86,10 @@ static json_t *histogram_json(const struct nm_histogram *h)
         double q;
     } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
     json_t *o = json_object();
-    set(o, "count", h->n);
+    nm_shape_set(o, "count", h->n);
     for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++)
-        set(o, quantiles[i].name, nm_histogram_quantile(h, quantiles[i].q));
-    set(o, "max", h->max);
+        nm_shape_set(o, quantiles[i].name, nm_histogram_quantile(h, quantiles[i].q));
+    nm_shape_set(o, "max", h->max);
     return o;
 }
 
@@ -127,7 +119,7 @@ static json_t *rules_json(const struct nm_broker *b)
     size_t n = nm_ledger_rules(b->ledger, &rules);
     json_t *o = json_object();
     for (size_t i = 0; i < n; i++)
-        set(o, rules[i].name, rules[i].count);
+        nm_shape_set(o, rules[i].name, rules[i].count);
     return o;
 }
 
@@ -139,14 +131,14 @@ static json_t *worker_json(const struct nm_broker *b, uint32_t i)
     json_object_set_new(o, "id", json_string(w->id));
     json_object_set_new(o, "role", json_string(w->role == NM_QUEUE_ALIGNER ? "aligner" : "generator"));
     json_object_set_new(o, "connected", json_boolean(s && s->connected));
-    set(o, "in_flight", nm_queue_in_flight(b->queue, i));
+    nm_shape_set(o, "in_flight", nm_queue_in_flight(b->queue, i));
     if (w->role == NM_QUEUE_ALIGNER) {
         json_object_set_new(o, "endpoint", json_string(w->endpoint));
-        set(o, "samples", w->samples);
+        nm_shape_set(o, "samples", w->samples);
     }
     if (s) {
         json_object_set_new(o, "host", json_string(s->host));
-        set(o, "pid", s->pid);
+        nm_shape_set(o, "pid", s->pid);
         json_object_set_new(o, "software", json_string(s->software));
         json_object_set_new(o, "last_seen_ms", json_integer(nm_clock_mono_ms() - s->seen));
     }
@@ -168,16 +160,13 @@ static json_t *given_up_json(const struct nm_broker *b)
     size_t n = b->coverage ? nm_coverage_list_given_up(b->coverage, first, GIVEN_UP_LISTED) : 0;
     json_t *o = json_object(), *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        const struct nm_entity *entity = nm_entities_get(b->entities, (size_t)first[i]);
         struct nm_ledger_entity had = nm_ledger_get_entity(b->ledger, first[i]);
-        json_t *e = json_object();
-        json_object_set_new(e, "text", json_string(entity->text));
-        json_object_set_new(e, "type", json_string(nm_entities_type_name(b->entities, entity->type)));
-        set(e, "accepted", had.accepted);
-        set(e, "rejected", had.rejected);
+        json_t *e = nm_shape_entity(b, first[i]);
+        nm_shape_set(e, "accepted", had.accepted);
+        nm_shape_set(e, "rejected", had.rejected);
         json_array_append_new(list, e);
     }
-    set(o, "count", b->coverage ? nm_coverage_given_up(b->coverage) : 0);
+    nm_shape_set(o, "count", b->coverage ? nm_coverage_given_up(b->coverage) : 0);
     json_object_set_new(o, "first", list);
     return o;
 }
@@ -187,14 +176,14 @@ static json_t *coverage_json(const struct nm_broker *b)
     struct nm_ledger_coverage c = nm_ledger_get_coverage(b->ledger);
     uint64_t asked = nm_plan_slots(b->plan, nm_queue_get_totals(b->queue)->opened);
     json_t *o = json_object();
-    set(o, "entities", c.entities);
-    set(o, "asked", asked);
-    set(o, "min", c.min);
-    set(o, "max", c.max);
+    nm_shape_set(o, "entities", c.entities);
+    nm_shape_set(o, "asked", asked);
+    nm_shape_set(o, "min", c.min);
+    nm_shape_set(o, "max", c.max);
     json_object_set_new(o, "mean", json_real(c.entities ? (double)c.sum / (double)c.entities : 0));
-    set(o, "min_per_entity", b->project->goal.min_per_entity);
-    set(o, "asked_again", nm_queue_get_totals(b->queue)->extra);
-    set(o, "short", b->coverage ? nm_coverage_short(b->coverage) : 0);
+    nm_shape_set(o, "min_per_entity", b->project->goal.min_per_entity);
+    nm_shape_set(o, "asked_again", nm_queue_get_totals(b->queue)->extra);
+    nm_shape_set(o, "short", b->coverage ? nm_coverage_short(b->coverage) : 0);
     json_object_set_new(o, "given_up", given_up_json(b));
     return o;
 }
@@ -221,13 +210,8 @@ static json_t *failure_json(const struct nm_broker *b)
     const struct failure *f = &b->failure;
     if (!f->at_ms)
         return json_null();
-    json_t *o = json_object();
-    json_object_set_new(o, "kind", json_string(f->kind));
-    json_object_set_new(o, "endpoint", json_string(f->endpoint));
-    json_object_set_new(o, "detail", json_string(f->detail));
-    set(o, "status", f->status);
-    set(o, "task", f->task);
-    json_object_set_new(o, "at_ms", json_integer(f->at_ms));
+    json_t *o = nm_shape_failure(f->kind, f->status, f->endpoint, f->detail, f->at_ms);
+    nm_shape_set(o, "task", f->task);
     return o;
 }
 
@@ -235,7 +219,7 @@ static json_t *ledger_json(const struct nm_broker *b)
 {
     json_t *o = json_object();
     json_object_set_new(o, "path", json_string(nm_ledger_path(b->ledger)));
-    set(o, "commits", nm_ledger_commits(b->ledger));
+    nm_shape_set(o, "commits", nm_ledger_commits(b->ledger));
     json_object_set_new(o, "fsync_us", json_integer((json_int_t)nm_ledger_commit_us(b->ledger)));
     json_object_set_new(o, "slowest_fsync_us", json_integer((json_int_t)b->slowest_commit_us));
     return o;
@@ -244,25 +228,25 @@ static json_t *ledger_json(const struct nm_broker *b)
 static void set_counters(const struct nm_broker *b, json_t *o)
 {
     const struct nm_ledger_counters *c = nm_ledger_counters(b->ledger);
-    set(o, "responses", c->calls);
-    set(o, "accepted", c->accepted);
-    set(o, "rejected", c->rejected);
-    set(o, "reused", c->reused);
+    nm_shape_set(o, "responses", c->calls);
+    nm_shape_set(o, "accepted", c->accepted);
+    nm_shape_set(o, "rejected", c->rejected);
+    nm_shape_set(o, "reused", c->reused);
     json_object_set_new(o, "accepted_share", json_real(c->calls ? (double)c->accepted / (double)c->calls : 0));
     json_object_set_new(o, "rejected_by_rule", rules_json(b));
-    set(o, "aligned", nm_queue_get_totals(b->queue)->done);
-    set(o, "leased", nm_queue_count(b->queue, NM_TASK_LEASED));
-    set(o, "dead", nm_queue_get_totals(b->queue)->dead);
-    set(o, "failures", c->failures);
-    set(o, "late", c->late);
-    set(o, "duplicates", c->duplicates);
-    set(o, "foreign", c->foreign);
-    set(o, "expired", c->expired);
-    set(o, "malformed", b->malformed);
-    set(o, "unknown_senders", b->unknown);
-    set(o, "tokens_in", c->tokens_in);
-    set(o, "tokens_out", c->tokens_out);
-    set(o, "cost_micros", c->cost_micros);
+    nm_shape_set(o, "aligned", nm_queue_get_totals(b->queue)->done);
+    nm_shape_set(o, "leased", nm_queue_count(b->queue, NM_TASK_LEASED));
+    nm_shape_set(o, "dead", nm_queue_get_totals(b->queue)->dead);
+    nm_shape_set(o, "failures", c->failures);
+    nm_shape_set(o, "late", c->late);
+    nm_shape_set(o, "duplicates", c->duplicates);
+    nm_shape_set(o, "foreign", c->foreign);
+    nm_shape_set(o, "expired", c->expired);
+    nm_shape_set(o, "malformed", b->malformed);
+    nm_shape_set(o, "unknown_senders", b->unknown);
+    nm_shape_set(o, "tokens_in", c->tokens_in);
+    nm_shape_set(o, "tokens_out", c->tokens_out);
+    nm_shape_set(o, "cost_micros", c->cost_micros);
 }
 
 /* Each section is one function; a new one is one line here. */
@@ -281,13 +265,13 @@ static json_t *document(const struct nm_broker *b)
     json_object_set_new(o, "version", json_integer(STATS_VERSION));
     json_object_set_new(o, "software", json_string(NM_VERSION));
     json_object_set_new(o, "run", json_string(nm_ledger_run(b->ledger)));
-    set(o, "generation", nm_ledger_generation(b->ledger));
+    nm_shape_set(o, "generation", nm_ledger_generation(b->ledger));
     json_object_set_new(o, "project", json_string(b->project->name));
     json_object_set_new(o, "time_ms", json_integer(nm_clock_wall_ms()));
     json_object_set_new(o, "uptime_ms", json_integer(nm_clock_mono_ms() - b->started_ms));
     json_object_set_new(o, "state", json_string(nm_broker_state(b)));
     json_object_set_new(o, "complete", json_boolean(nm_queue_phase(b->queue) == NM_PHASE_COMPLETE));
-    set(o, "goal", b->goal);
+    nm_shape_set(o, "goal", b->goal);
     set_counters(b, o);
     json_object_set_new(o, "oldest_ready_ms",
                         json_integer((json_int_t)nm_queue_oldest_ms(b->queue, nm_clock_mono_ms())));
@@ -341,7 +325,7 @@ static enum nm_err obey(struct nm_broker *b, const json_t *request, json_t **ans
         if (!*answer)
             *answer = nm_desk_complain(
                 "unknown command: there are stats, published, shutdown, pause, resume, drain, limit, "
-                "dead, peek, kick, bury and workers");
+                "dead, peek, kick, bury, coverage and workers");
     }
     return *answer ? NM_OK : nm_fail(diag, NM_ENOMEM, "no memory for an answer");
 }

@@ -237,6 +237,7 @@ static int run(struct desk *d, const struct nm_command *own_command, enum own ow
 
 static const char *option_endpoint, *option_why;
 static uint64_t option_samples, option_from, option_count, option_body;
+static bool option_rejected;
 
 static const char *fill_endpoint(struct desk *d)
 {
@@ -352,6 +353,29 @@ int nm_command_dead(int argc, char **argv)
                                  .opts = opts,
                                  .n_opts = 2};
     return run(&d, &command, OWN_NONE, false, fill_dead, ask_and_print, argc, argv);
+}
+
+static const char *fill_coverage(struct desk *d)
+{
+    if (option_rejected)
+        json_object_set_new(d->request, "rejected", json_true());
+    return fill_dead(d);
+}
+
+int nm_command_coverage(int argc, char **argv)
+{
+    struct desk d = {0};
+    const struct nm_opt opts[] = {
+        {0, "rejected", NM_OPT_FLAG, &option_rejected, NULL, "only entities with a rejected answer"},
+        {0, "from", NM_OPT_COUNT, &option_from, "ENTITY", "from this one on, by its place in the lists (default: 0)"},
+        {'n', "limit", NM_OPT_COUNT, &option_count, "N", "so many at most (default 20, at most 1000)"}};
+    struct nm_command command = {.name = "coverage",
+                                 .usage = "PROJECT | --stats ENDPOINT [options]",
+                                 .summary = "What each entity has had: asked for, accepted, rejected by which rule.",
+                                 .text = "A look changes nothing.\n",
+                                 .opts = opts,
+                                 .n_opts = 3};
+    return run(&d, &command, OWN_NONE, false, fill_coverage, ask_and_print, argc, argv);
 }
 
 static const char *fill_body(struct desk *d)

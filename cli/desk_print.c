@@ -124,6 +124,27 @@ static void print_peek(const json_t *answer)
     json_array_foreach(json_object_get(answer, "failed_calls"), i, item) put_failure(item);
 }
 
+static void print_coverage(const json_t *answer)
+{
+    size_t i;
+    json_t *entity, *count;
+    const char *rule;
+    const json_t *next = json_object_get(answer, "next");
+    printf("%8s %8s %8s  entity, and the rules that rejected\n", "asked", "accepted", "rejected");
+    json_array_foreach(json_object_get(answer, "entities"), i, entity)
+    {
+        printf("%8lld %8lld %8lld  ", number_of(entity, "asked"), number_of(entity, "accepted"),
+               number_of(entity, "rejected"));
+        put_plain(text_of(entity, "text"));
+        printf(" (%s)", text_of(entity, "type"));
+        json_object_foreach(json_object_get(entity, "rejected_by_rule"), rule, count)
+            printf(", %s %lld", rule, (long long)json_integer_value(count));
+        (void)putchar('\n');
+    }
+    if (json_is_integer(next))
+        printf("more: --from %lld\n", (long long)json_integer_value(next));
+}
+
 /* ---- the others ------------------------------------------------------------------------------ */
 
 static void print_workers(const json_t *answer)
@@ -151,6 +172,8 @@ void nm_desk_print(const char *command, const json_t *answer)
         print_dead(answer);
     } else if (strcmp(command, "peek") == 0) {
         print_peek(answer);
+    } else if (strcmp(command, "coverage") == 0) {
+        print_coverage(answer);
     } else if (strcmp(command, "workers") == 0) {
         print_workers(answer);
     } else {

@@ -35,6 +35,7 @@ static const struct entry entries[] = {
     {"peek", "everything about one task", nm_command_peek, NULL, false},
     {"kick", "dead and delayed tasks are ready again", nm_command_kick, NULL, false},
     {"bury", "an open task becomes a dead letter", nm_command_bury, NULL, false},
+    {"coverage", "what each entity has had", nm_command_coverage, NULL, false},
     {"workers", "who works for a run", nm_command_workers, NULL, false},
     {"check", "is a run's ledger whole", nm_command_check, NULL, false},
     {"backup", "a copy of a run's ledger, while it runs", nm_command_backup, NULL, false},

@@ -25,8 +25,10 @@ class Completion(unittest.TestCase):
 
     def test_commands(self):
         offered = self.complete("")
-        for command in ("init", "validate", "preview", "run", "status", "export", "import", "split", "train", "evaluate", "predict", "pause", "resume",
-                        "drain", "limit", "dead", "peek", "kick", "bury", "workers", "check", "backup"):
+        for command in ("init", "validate", "preview", "run", "status", "check", "backup",
+                        "pause", "resume", "drain", "limit", "dead", "peek", "kick", "bury", "coverage", "workers",
+                        "export", "import", "split",
+                        "train", "evaluate", "predict"):
             self.assertIn(command, offered)
         self.assertEqual(self.complete("ru"), ["run"])
 

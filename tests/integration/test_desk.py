@@ -273,6 +273,35 @@ class Letters(DeskCase):
             self.assertEqual((status["aligned"], status["dead"]), (6, 0))  # no more calls than the goal needs
             self.assertEqual(llm.bought_again(), 0)
 
+    def test_coverage(self):
+        """Entity by entity, page by page; the sums are the run's own."""
+        with FakeLLM(FRUIT + TOWNS, reject_share=0.4) as llm:
+            self.begin(llm, samples=40, more="generation: {attempts: 9, negatives: 0, entities: {min: 1, max: 2}}\n", aligner=True)
+            self.wait_for(lambda: self.state() == "complete")
+            first = self.desk("coverage", "-n", 7)
+            rest = self.desk("coverage", "--from", first["next"], "-n", 1000)
+            entities = first["entities"] + rest["entities"]
+            self.assertEqual((first["total"], len(first["entities"]), rest["next"]), (12, 7, None))
+            self.assertEqual(sorted(e["text"] for e in entities), sorted(FRUIT + TOWNS))
+            self.assertEqual([e["entity"] for e in entities], list(range(12)))
+            status = self.status()
+            self.assertEqual(sum(e["asked"] for e in entities), status["coverage"]["asked"])
+            self.assertEqual(sum(e["accepted"] for e in entities), round(12 * status["coverage"]["mean"]))
+            for e in entities:
+                self.assertEqual(sum(e["rejected_by_rule"].values()), e["rejected"])
+                self.assertEqual(e["accepted"], e["asked"])  # every task was answered in the end
+            self.assertEqual(set().union(*(e["rejected_by_rule"] for e in entities)), set(status["rejected_by_rule"]))
+            only = self.desk("coverage", "--rejected", "-n", 1000)["entities"]
+            self.assertEqual(only, [e for e in entities if e["rejected"]])
+            self.assertTrue(only)
+            self.crash()
+            self.assertEqual(self.desk("coverage", "-n", 1000)["entities"], entities)
+            self.assertEqual(self.desk("coverage", "--from", 12)["entities"], [])
+            stats = json.loads((self.dir / "broker" / "endpoints.json").read_text())["stats"]
+            shown = self.nermill("coverage", "--stats", stats, "-n", 3).stdout
+            self.assertRegex(shown, r"(?m)^ +\d+ +\d+ +\d+  \w+ \((Fruit|Town)\)")
+            self.assertIn("more: --from 3", shown)
+
     def test_delayed_tasks(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             self.begin(llm)

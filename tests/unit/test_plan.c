@@ -51,6 +51,7 @@ static void test_permutation(void **state)
             assert_true(y < n);
             assert_false(seen[y]);
             seen[y] = 1;
+            assert_int_equal(nm_plan_unpermute(n * 77, n, y), x);
         }
     }
 }
@@ -97,6 +98,8 @@ static void check_balance(struct nm_plan_options options, uint64_t tasks)
         assert_true(most - least <= 1);
     }
     assert_int_equal(slots, nm_plan_slots(plan, tasks));
+    for (uint64_t e = 0; e < options.entities; e++)
+        assert_int_equal(nm_plan_uses(plan, tasks, e), uses[e]);
     free(uses);
     free(at_level);
     nm_plan_destroy(&plan);
