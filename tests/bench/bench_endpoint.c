@@ -25,7 +25,7 @@
 #include "common/clock.h"
 #include "common/hash.h"
 
-enum { EVENTS = 512, READ = 16384, REQUEST_MAX = 1 << 20, BACKLOG = 4096 };
+enum { EVENTS = 1024, READ = 16384, REQUEST_MAX = 1 << 20, BACKLOG = 4096 };
 
 struct client {
     int fd;
@@ -41,6 +41,7 @@ struct endpoint {
     FILE *record;
     struct client *first, *last; /* that wait: the latency is one for all, so first in is first out */
     uint64_t calls, waiting, most;
+    int64_t first_us, last_us; /* of the calls */
 };
 
 static _Noreturn void die(const char *what)
@@ -134,8 +135,11 @@ static void answer_get(const struct endpoint *e, struct client *c)
     char body[256];
     int n;
     if (strncmp(c->in.data, "GET /count", 10) == 0)
-        n = snprintf(body, sizeof body, "{\"calls\": %llu, \"most_in_flight\": %llu, \"at_us\": %lld}",
-                     (unsigned long long)e->calls, (unsigned long long)e->most, (long long)nm_clock_mono_us());
+        n = snprintf(
+            body, sizeof body,
+            "{\"calls\": %llu, \"most_in_flight\": %llu, \"at_us\": %lld, \"first_us\": %lld, \"last_us\": %lld}",
+            (unsigned long long)e->calls, (unsigned long long)e->most, (long long)nm_clock_mono_us(),
+            (long long)e->first_us, (long long)e->last_us);
     else
         n = snprintf(body, sizeof body, "{\"object\":\"list\",\"data\":[{\"id\":\"fixed\",\"object\":\"model\"}]}");
     respond(c, body, (size_t)n);
@@ -183,7 +187,9 @@ static void take_call(struct endpoint *e, struct client *c, size_t head)
         (void)fprintf(e->record, "%.*s\n", (int)len, body);
     answer_chat(c, body, len);
     e->most = ++e->waiting > e->most ? e->waiting : e->most;
-    c->due_us = nm_clock_mono_us() + e->latency_us;
+    int64_t now = nm_clock_mono_us();
+    c->due_us = now + e->latency_us;
+    e->first_us = e->first_us != 0 ? e->first_us : now;
     c->behind = NULL;
     if (e->last != NULL)
         e->last->behind = c;
@@ -227,6 +233,7 @@ static void send_due(struct endpoint *e)
             e->last = NULL;
         e->waiting--;
         e->calls++;
+        e->last_us = now;
         forget_request(c);
         if (c->fd < 0 || !flush(c))
             drop(c);

@@ -1,14 +1,16 @@
 /* bench_load - a plain load generator: so many chat calls at once, one after the other on each connection.
  *
- *     bench_load PORT CONNECTIONS SECONDS BODIES
+ *     bench_load PORT CONNECTIONS WARM_UP SECONDS BODIES
  *
  * BODIES holds one request body a line; they are sent in turn.  No validation, no record, nothing but HTTP/1.1 over
  * epoll: what an endpoint on 127.0.0.1 gives a client that costs as little as possible.  One line of JSON comes out:
- * calls and "completion_tokens" that were answered within SECONDS, and how many were not answered with 200.
+ * calls and "completion_tokens" that were answered within SECONDS after the first WARM_UP, and how many were not
+ * answered with 200.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,8 +96,7 @@ static void dial(struct load *load, struct connection *c)
     ask(load, c);
 }
 
-/* 1: a whole answer is there. */
-static int is_whole(const struct connection *c)
+static bool is_whole(const struct connection *c)
 {
     const char *end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4);
     const char *length = end != NULL ? strcasestr(c->in.data, "\r\ncontent-length:") : NULL;
@@ -135,8 +136,8 @@ static void take(struct load *load, struct connection *c)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        (void)fprintf(stderr, "usage: bench_load PORT CONNECTIONS SECONDS BODIES\n");
+    if (argc != 6) {
+        (void)fprintf(stderr, "usage: bench_load PORT CONNECTIONS WARM_UP SECONDS BODIES\n");
         return 2;
     }
     static struct load load;
@@ -144,15 +145,21 @@ int main(int argc, char **argv)
     size_t n = strtoul(argv[2], NULL, 10);
     struct connection *connections = calloc(n, sizeof *connections);
     struct epoll_event events[EVENTS];
-    read_bodies(&load, argv[4]);
+    read_bodies(&load, argv[5]);
     if (connections == NULL)
         die("memory");
-    int64_t start = nm_clock_mono_us(), end = start + (int64_t)(strtod(argv[3], NULL) * 1e6);
+    int64_t start = nm_clock_mono_us() + (int64_t)(strtod(argv[3], NULL) * 1e6);
+    int64_t end = start + (int64_t)(strtod(argv[4], NULL) * 1e6);
+    bool warm = false;
     for (size_t i = 0; i < n; i++) {
         nm_buf_init(&connections[i].in, ANSWER_MAX);
         dial(&load, &connections[i]);
     }
     while (nm_clock_mono_us() < end) {
+        if (!warm && nm_clock_mono_us() >= start) {
+            warm = true;
+            load.calls = load.tokens = 0;
+        }
         int ready = epoll_wait(load.epoll, events, EVENTS, 100);
         for (int i = 0; i < ready; i++)
             take(&load, events[i].data.ptr);
