@@ -206,6 +206,19 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     return err ? err : nm_session_ack(b, s, response->task, response->attempt, applied, 0);
 }
 
+/* What the aligner says of a text's spans; a kind that we do not know is newer than we are. */
+static void count_spans(struct nm_ledger_counters *counters, const struct nm_msg_aligned *aligned)
+{
+    counters->span_all += aligned->mentions;
+    for (size_t i = 0; i < aligned->n_notes; i++) {
+#define COUNT(field)                                                                                                 \
+    if (strcmp(aligned->notes[i].name.ptr, #field + sizeof "span_" - 1) == 0)                                        \
+        counters->field += aligned->notes[i].n;
+        NM_LEDGER_SPANS(COUNT)
+#undef COUNT
+    }
+}
+
 enum nm_err nm_answer_aligned(struct nm_broker *b, struct session *s, const struct nm_msg_aligned *aligned)
 {
     bool keep = false, useless = aligned->rule.len > 0;
@@ -213,8 +226,10 @@ enum nm_err nm_answer_aligned(struct nm_broker *b, struct session *s, const stru
     enum nm_err err = NM_OK;
     uint64_t place = 0;
     bool applied = count_verdict(b, verdict);
-    if (applied)
+    if (applied) {
+        count_spans(nm_ledger_counters(b->ledger), aligned);
         nm_latency_answered(&b->latency, NM_STEP_ALIGN, aligned->task, nm_clock_mono_us());
+    }
     if (applied && keep)
         err = nm_ledger_give_place(b->ledger, aligned->task, s->number, &place);
     if (!err && verdict == NM_VERDICT_UNKNOWN) {

@@ -57,6 +57,13 @@ struct nm_ledger_renewal {
     uint64_t stay, open, aside; /* out: samples that stay, accepted texts on their way, samples set aside */
 };
 
+/* clang-format off */
+/* What aligners tell of spans: those of the samples; of them masked; by the notes of PROTOCOL.md, "sample". */
+#define NM_LEDGER_SPANS(X)                                                                                           \
+    X(span_all) X(span_masked) X(span_abbreviation) X(span_unlisted) X(span_unmarked) X(span_doubted)                \
+    X(span_type) X(span_overlap) X(span_cut) X(span_ambiguous)
+/* clang-format on */
+
 /* Counted over the whole run; stored in this order, new ones at the end. */
 #define NM_LEDGER_COUNTERS(X)                                                                                        \
     X(opened)    /* tasks taken from the plan */                                                                     \
@@ -76,7 +83,8 @@ struct nm_ledger_renewal {
     X(expired)    /* leases that ran out */                                                                          \
     X(extra)      /* extra tasks opened */                                                                           \
     X(kicked)     /* dead tasks opened again */                                                                      \
-    X(reused)     /* of the answered calls, those that an earlier answer stood for */
+    X(reused)     /* of the answered calls, those that an earlier answer stood for */                                \
+    NM_LEDGER_SPANS(X)
 
 struct nm_ledger_counters {
 #define NM_LEDGER_COUNTER(name) uint64_t name;

@@ -123,6 +123,16 @@ static json_t *rules_json(const struct nm_broker *b)
     return o;
 }
 
+static json_t *spans_json(const struct nm_broker *b)
+{
+    const struct nm_ledger_counters *c = nm_ledger_counters(b->ledger);
+    json_t *o = json_object();
+#define SET(name) nm_shape_set(o, #name + sizeof "span_" - 1, c->name);
+    NM_LEDGER_SPANS(SET)
+#undef SET
+    return o;
+}
+
 static json_t *worker_json(const struct nm_broker *b, uint32_t i)
 {
     const struct nm_ledger_worker *w = nm_ledger_get_worker(b->ledger, i);
@@ -257,6 +267,7 @@ static const struct {
     {"tasks", tasks_json},         {"rates", rates_json},          {"latency_us", latency_json},
     {"workers", nm_stats_workers}, {"endpoints", endpoints_json},  {"budget", nm_govern_budget_json},
     {"coverage", coverage_json},   {"last_failure", failure_json}, {"ledger", ledger_json},
+    {"spans", spans_json},
 };
 
 static json_t *document(const struct nm_broker *b)

@@ -104,6 +104,11 @@ enum nm_err nm_utf8_nfc(const char *s, size_t len, struct nm_buf *out)
     return map(s, len, UTF8PROC_COMPOSE, out);
 }
 
+enum nm_err nm_utf8_nfkc(const char *s, size_t len, struct nm_buf *out)
+{
+    return map(s, len, UTF8PROC_COMPOSE | UTF8PROC_COMPAT, out);
+}
+
 enum nm_err nm_utf8_nfd(const char *s, size_t len, struct nm_buf *out)
 {
     return map(s, len, UTF8PROC_DECOMPOSE, out);

@@ -38,6 +38,7 @@ uint64_t nm_utf8_count_to(struct nm_utf8_counter *counter, uint64_t byte);
 
 /* Normal forms, appended to out.  NM_EFORMAT: not UTF-8.  NM_ENOMEM, NM_ELIMIT.  Source: UAX #15. */
 enum nm_err nm_utf8_nfc(const char *s, size_t len, struct nm_buf *out);
+enum nm_err nm_utf8_nfkc(const char *s, size_t len, struct nm_buf *out);
 enum nm_err nm_utf8_nfd(const char *s, size_t len, struct nm_buf *out);
 
 /* General category as two letters ("Lu", "Mn", "Zs"), by Unicode; "Cn" where unassigned. */

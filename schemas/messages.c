@@ -70,6 +70,7 @@ struct table {
 #define FIELD_LIST_aligner(owner, member, limit) FIELD_LIST(owner, member, limit, aligner)
 #define FIELD_LIST_token(owner, member, limit) FIELD_LIST(owner, member, limit, token)
 #define FIELD_LIST_mention(owner, member, limit) FIELD_LIST(owner, member, limit, mention)
+#define FIELD_LIST_count(owner, member, limit) FIELD_LIST(owner, member, limit, count)
 #define FIELD_LIST_span(owner, member, limit) FIELD_LIST(owner, member, limit, span)
 
 #define TABLE(owner)                                                                                                 \
@@ -107,6 +108,10 @@ TABLE(mention)
 #define F(kind, member, limit) FIELD_##kind(span, member, limit)
 static const struct field span_fields[] = {NM_FIELDS_span(F)};
 TABLE(span)
+#undef F
+#define F(kind, member, limit) FIELD_##kind(count, member, limit)
+static const struct field count_fields[] = {NM_FIELDS_count(F)};
+TABLE(count)
 #undef F
 #define F(kind, member, limit) FIELD_##kind(hello, member, limit)
 static const struct field hello_fields[] = {NM_FIELDS_hello(F)};

@@ -26,6 +26,7 @@ enum {
     NM_LINE_MAX = 4096,
     NM_LIST_MAX = 1 << 20, /* items in one list */
     NM_ANSWERS_MAX = 8,    /* earlier answers in one task */
+    NM_NOTES_MAX = 64,     /* kinds of spans that are counted */
     NM_SPANS_MAX = 4096,   /* mentions in one text */
     NM_FINGERPRINT_MAX = 1024
 };
@@ -91,6 +92,9 @@ struct nm_str nm_str(const char *s);
  * same.  request: as in a response. */
 #define NM_FIELDS_answer(X)                                                                                          \
     X(U64, task, 0) X(U64, request, 0) X(STR, endpoint, NM_NAME_MAX) X(BIN, body, NM_BODY_MAX)
+
+/* How many spans of a text there are of one kind: "masked", or the note of a mention. */
+#define NM_FIELDS_count(X) X(STR, name, NM_NAME_MAX) X(U64, n, 0)
 
 /* worker -> broker, first on every connection and whenever the broker does not know the sender.
  * worker: persistent id; credit: how many tasks it takes at once; holding: what it has not had acknowledged;
@@ -231,14 +235,15 @@ struct nm_str nm_str(const char *s);
     X(BOOL, marked, 0)
 
 /* aligner -> broker: committed on the aligner's disk; kept until acknowledged, then served or dropped.
- * rule: empty, or why the sample cannot be used. */
+ * rule: empty, or why the sample cannot be used; notes: spans that there is something to say about. */
 #define NM_FIELDS_aligned(X)                                                                                         \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
     X(U64, tokens, 0)                                                                                                \
     X(U64, mentions, 0)                                                                                              \
     X(STR, rule, NM_NAME_MAX)                                                                                        \
-    X(STR, detail, NM_LINE_MAX)
+    X(STR, detail, NM_LINE_MAX)                                                                                      \
+    X(LIST_count, notes, NM_NOTES_MAX)
 
 /* broker -> generator: the goal is reached; a generator started with --exit-when-done leaves. */
 #define NM_FIELDS_done(X) X(U64, accepted, 0) X(U64, aligned, 0)
@@ -328,6 +333,9 @@ struct nm_str nm_str(const char *s);
 #define NM_MEMBER_LIST_mention(name)                                                                                 \
     struct nm_msg_mention *name;                                                                                     \
     size_t n_##name;
+#define NM_MEMBER_LIST_count(name)                                                                                   \
+    struct nm_msg_count *name;                                                                                       \
+    size_t n_##name;
 #define NM_MEMBER_LIST_span(name)                                                                                    \
     struct nm_msg_span *name;                                                                                        \
     size_t n_##name;
@@ -344,6 +352,7 @@ NM_STRUCT(aligner);
 NM_STRUCT(token);
 NM_STRUCT(mention);
 NM_STRUCT(span);
+NM_STRUCT(count);
 #define NM_MESSAGE_STRUCT(number, name) NM_STRUCT(name);
 NM_MESSAGES(NM_MESSAGE_STRUCT)
 NM_STRUCT(sample);

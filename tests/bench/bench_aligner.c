@@ -44,7 +44,7 @@ static void read_lines(const char *path, struct lines *lines)
     if (lines->v == NULL)
         die(path, NM_ENOMEM, NULL);
     for (char *at = lines->file.data, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
-        lines->v[lines->n++] = (struct nm_pattern){at, (size_t)(end - at)};
+        lines->v[lines->n++] = (struct nm_pattern){.text = at, .len = (size_t)(end - at)};
         lines->bytes += (size_t)(end - at);
     }
 }
@@ -132,7 +132,7 @@ static void bench_commits(const struct lines *texts, const struct lines *entitie
     struct nm_samples *samples;
     struct nm_arena arena;
     struct nm_entities *set = as_set(entities);
-    enum nm_err err = nm_bio_new(set, &bio, &diag);
+    enum nm_err err = nm_bio_new(set, NULL, NULL, &bio, &diag);
     if (err == NM_OK)
         err = nm_samples_open(state_dir, "bench", 1000, &samples, &diag);
     if (err != NM_OK)

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *at = copy;
     char *end = copy + size;
     for (char *stop; n < PATTERNS_MAX && (stop = memchr(at, '\n', (size_t)(end - at))) != NULL; at = stop + 1)
-        patterns[n++] = (struct nm_pattern){at, (size_t)(stop - at)};
+        patterns[n++] = (struct nm_pattern){.text = at, .len = (size_t)(stop - at)};
     size_t len = (size_t)(end - at);
     char *text = malloc(len > 0 ? len : 1);
     if (text != NULL && nm_matcher_new(patterns, n, &matcher, NULL) == NM_OK) {

@@ -23,7 +23,7 @@ static struct nm_matcher *build(const char *const *texts, size_t n)
     struct nm_matcher *matcher;
     struct nm_diag diag = {""};
     for (size_t i = 0; i < n; i++)
-        patterns[i] = (struct nm_pattern){texts[i], strlen(texts[i])};
+        patterns[i] = (struct nm_pattern){texts[i], strlen(texts[i]), 0};
     if (nm_matcher_new(patterns, n, &matcher, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return matcher;
@@ -124,11 +124,11 @@ static void test_refused(void **state)
     (void)state;
     struct nm_matcher *m;
     struct nm_diag diag;
-    struct nm_pattern blank[] = {{"ok", 2}, {" \t", 2}};
+    struct nm_pattern blank[] = {{"ok", 2, 0}, {" \t", 2, 0}};
     assert_int_equal(nm_matcher_new(blank, 2, &m, &diag), NM_EINVAL);
     assert_null(m);
     assert_non_null(strstr(diag.text, "number 2"));
-    struct nm_pattern bad[] = {{"a\xff", 2}};
+    struct nm_pattern bad[] = {{"a\xff", 2, 0}};
     assert_int_equal(nm_matcher_new(bad, 1, &m, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "UTF-8"));
 }

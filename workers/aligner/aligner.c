@@ -39,13 +39,16 @@ enum {
 struct outcome {
     uint64_t task, attempt, tokens, mentions;
     const char *rule, *detail; /* static strings */
+    struct nm_verdict_counts counts;
 };
 
 struct aligner {
     struct nm_worker *worker;
     struct nm_shard_server *server;
     char endpoint[NM_NAME_MAX]; /* the server's, as others reach it */
+    struct nm_project *project;
     struct nm_entities *entities;
+    struct nm_tokenizer *tokenizer;
     struct nm_bio *bio;
     struct nm_samples *samples;
     struct nm_upkeep *upkeep;
@@ -83,13 +86,16 @@ static enum nm_err send_outcomes(struct aligner *a, size_t *count)
     enum nm_err err = NM_OK;
     for (; sent < a->n_durable && err == NM_OK; sent += err == NM_OK) {
         const struct outcome *o = &a->outbox[sent];
+        struct nm_msg_count notes[NM_NOTES];
         struct nm_msg msg = {.type = NM_MSG_aligned,
                              .u.aligned = {.task = o->task,
                                            .attempt = o->attempt,
                                            .tokens = o->tokens,
                                            .mentions = o->mentions,
                                            .rule = nm_str(o->rule),
-                                           .detail = nm_str(o->detail)}};
+                                           .detail = nm_str(o->detail),
+                                           .notes = notes,
+                                           .n_notes = nm_verdict_list(&o->counts, notes)}};
         err = nm_worker_send(a->worker, &msg);
     }
     if (sent > 0)
@@ -113,8 +119,8 @@ static enum nm_err on_align(struct aligner *a, const struct nm_msg_align *align)
         err = nm_samples_put(a->samples, &sample);
     if (err == NM_EFORMAT || err == NM_ELIMIT) { /* this text's fault, not ours */
         outcome.rule = "unusable";
-        outcome.detail =
-            err == NM_EFORMAT ? "the text is not UTF-8" : "the text is too long to be stored as a sample";
+        outcome.detail = err == NM_EFORMAT ? "the text is not UTF-8, or a mention is outside of it"
+                                           : "the text is too long to be stored as a sample";
     } else if (err != NM_OK) {
         return nm_fail(&a->why, err, "task %" PRIu64 " cannot be aligned: %s", align->task, nm_err_name(err));
     }
@@ -122,6 +128,7 @@ static enum nm_err on_align(struct aligner *a, const struct nm_msg_align *align)
     a->refused += *outcome.rule != '\0';
     outcome.tokens = *outcome.rule == '\0' ? sample.n_tokens : 0;
     outcome.mentions = *outcome.rule == '\0' ? sample.n_mentions : 0;
+    outcome.counts = *nm_bio_counts(a->bio);
     err = add_outcome(a, &outcome);
     return err == NM_OK && nm_samples_uncommitted(a->samples) >= COMMIT_BYTES ? commit(a) : err;
 }
@@ -161,7 +168,8 @@ static enum nm_err hand_in(void *ctx, const struct nm_msg_sample *sample)
                               .tokens = sample->n_tokens,
                               .mentions = sample->n_mentions,
                               .rule = "",
-                              .detail = ""};
+                              .detail = "",
+                              .counts = nm_verdict_of_sample(sample)};
     return add_outcome(ctx, &outcome);
 }
 
@@ -252,18 +260,34 @@ static enum nm_err listen_for_trainers(struct aligner *a, const struct nm_aligne
     return nm_host_reachable(nm_shard_server_endpoint(a->server), here, a->endpoint, sizeof a->endpoint, diag);
 }
 
-/* The entities and the shards' size, from the broker's blobs. */
-static enum nm_err fetch(struct aligner *a, int timeout_ms, uint64_t *shard_samples, struct nm_diag *diag)
+/* The tokeniser that the project chose; the file that it learns from is a blob of the broker's. */
+static enum nm_err make_tokenizer(struct aligner *a, int timeout_ms, struct nm_buf *blob, struct nm_diag *diag)
+{
+    enum nm_tokenizer_kind kind = a->project->alignment.tokenizer;
+    if (kind != NM_TOKENIZER_LEARNED) {
+        a->tokenizer = nm_tokenizer_new(kind);
+        return a->tokenizer != NULL ? NM_OK : nm_fail(diag, NM_ENOMEM, "aligner: out of memory");
+    }
+    struct nm_conll conll;
+    nm_conll_init(&conll);
+    nm_buf_reset(blob);
+    enum nm_err err = nm_worker_blob(a->worker, "learn_from", blob, timeout_ms, diag);
+    if (err == NM_OK)
+        err = nm_conll_parse(&conll, nm_buf_str(blob), blob->len, a->project->alignment.learn_from, diag);
+    if (err == NM_OK && nm_tokenizer_learn(&conll, &a->tokenizer) != NM_OK)
+        err = nm_fail(diag, NM_ENOMEM, "%s: out of memory", a->project->alignment.learn_from);
+    nm_conll_clean_up(&conll);
+    return err;
+}
+
+/* The project, its entities and what its tokeniser learns from, all the broker's blobs. */
+static enum nm_err fetch(struct aligner *a, int timeout_ms, struct nm_diag *diag)
 {
     struct nm_buf blob;
-    struct nm_project *project = NULL;
     nm_buf_init(&blob, BLOB_BYTES_MAX);
     enum nm_err err = nm_worker_blob(a->worker, "project", &blob, timeout_ms, diag);
     if (err == NM_OK)
-        err = nm_project_parse(nm_buf_str(&blob), blob.len, "the broker's project", &project, diag);
-    if (err == NM_OK)
-        *shard_samples = project->aligner.shard_samples;
-    nm_project_destroy(&project);
+        err = nm_project_parse(nm_buf_str(&blob), blob.len, "the broker's project", &a->project, diag);
     nm_buf_reset(&blob);
     if (err == NM_OK)
         err = nm_worker_blob(a->worker, "entities", &blob, timeout_ms, diag);
@@ -271,8 +295,10 @@ static enum nm_err fetch(struct aligner *a, int timeout_ms, uint64_t *shard_samp
         err = nm_fail(diag, NM_ENOMEM, "aligner: out of memory");
     if (err == NM_OK)
         err = nm_entities_from_blob(a->entities, nm_buf_str(&blob), blob.len, diag);
+    if (err == NM_OK)
+        err = make_tokenizer(a, timeout_ms, &blob, diag);
     nm_buf_clean_up(&blob);
-    return err == NM_OK ? nm_bio_new(a->entities, &a->bio, diag) : err;
+    return err == NM_OK ? nm_bio_new(a->entities, &a->project->alignment, a->tokenizer, &a->bio, diag) : err;
 }
 
 /* A store that is begun again must cut its shards as it did before, whatever the project says by now. */
@@ -308,7 +334,9 @@ static enum nm_err start(struct aligner *a, const struct nm_aligner_options *opt
     if (err == NM_OK)
         err = nm_worker_join(a->worker, timeout_ms, diag);
     if (err == NM_OK)
-        err = fetch(a, timeout_ms, &shard_samples, diag);
+        err = fetch(a, timeout_ms, diag);
+    if (err == NM_OK)
+        shard_samples = a->project->aligner.shard_samples;
     if (err == NM_OK)
         err = shards_so_far(a, timeout_ms, &shard_samples, diag);
     if (err == NM_OK)
@@ -397,7 +425,9 @@ enum nm_err nm_aligner_run(const struct nm_aligner_options *options, struct nm_d
     nm_shard_server_destroy(&a->server);
     nm_worker_destroy(&a->worker);
     nm_bio_destroy(&a->bio);
+    nm_tokenizer_destroy(&a->tokenizer);
     nm_entities_destroy(&a->entities);
+    nm_project_destroy(&a->project);
     nm_arena_clean_up(&a->arena);
     free(a->outbox);
     free(a);

@@ -130,7 +130,7 @@ enum nm_err nm_match_conll(const char *blob, const char *conll, FILE *out, struc
             (void)nm_fail(diag, err, "%s: %s", blob, why.text);
     }
     if (err == NM_OK)
-        err = nm_bio_new(entities, &m.bio, diag);
+        err = nm_bio_new(entities, NULL, NULL, &m.bio, diag);
     nm_buf_reset(&file);
     if (err == NM_OK)
         err = nm_file_read(conll, &file, diag);

@@ -1,5 +1,6 @@
 #include "workers/aligner/matcher.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,10 @@ struct edge {
 struct entity {
     size_t start;
     uint32_t len;
-    uint32_t next; /* in the chain of its node */
+    uint32_t next;   /* in the chain of its node */
+    uint32_t origin; /* the entity it is a form of */
     bool cased;
+    unsigned char rank; /* the lowest of those that match the same tokens is taken */
 };
 
 struct nm_matcher {
@@ -169,8 +172,14 @@ static enum nm_err read_entity(struct nm_matcher *m, const struct nm_pattern *pa
     enum nm_err err = nm_tokenize(pattern->text, pattern->len, tokens);
     if (err == NM_OK && tokens->count == 0)
         err = NM_EINVAL;
-    if (err == NM_OK)
+    if (err == NM_OK && pattern->variant_of > number)
+        err = NM_EINVAL;
+    if (err == NM_OK && pattern->variant_of > 0)
+        entity->cased = m->entities[pattern->variant_of - 1].cased;
+    else if (err == NM_OK)
         err = nm_matcher_is_cased(pattern->text, pattern->len, &entity->cased);
+    entity->origin = pattern->variant_of > 0 ? pattern->variant_of - 1 : number;
+    entity->rank = (unsigned char)(2 * (pattern->variant_of > 0) + !entity->cased);
     for (size_t i = 0; i < tokens->count && err == NM_OK; i++) {
         const struct nm_token *token = &tokens->v[i];
         err = nm_form(pattern->text + token->start, token->end - token->start, !entity->cased, &m->pool);
@@ -298,11 +307,16 @@ uint32_t nm_matcher_twin(const struct nm_matcher *m, uint32_t entity)
     const struct entity *one = &m->entities[entity];
     for (uint32_t i = one->next; i != NM_NO_ENTITY; i = m->entities[i].next) {
         const struct entity *other = &m->entities[i];
-        if (one->cased == other->cased && one->len == other->len &&
+        if (one->rank == other->rank && one->len == other->len &&
             memcmp(m->pool.data + one->start, m->pool.data + other->start, one->len) == 0)
             return i;
     }
     return NM_NO_ENTITY;
+}
+
+uint32_t nm_matcher_origin(const struct nm_matcher *m, uint32_t pattern)
+{
+    return m->entities[pattern].origin;
 }
 
 /* ---- matching -------------------------------------------------------------------------------- */
@@ -365,24 +379,24 @@ static enum nm_err equals(const struct nm_matcher *m, const struct entity *entit
     return NM_OK;
 }
 
-/* The entity of a node's chain that these tokens are: cased ones first. */
+/* The entity of a node's chain that these tokens are, the one of the lowest rank. */
 static enum nm_err choose(const struct nm_matcher *m, uint32_t head, const char *text, const struct nm_token *token,
                           size_t count, struct nm_buf *form, uint32_t *entity)
 {
+    unsigned best = UINT_MAX;
     *entity = NM_NO_ENTITY;
-    for (int cased = 1; cased >= 0; cased--)
-        for (uint32_t i = head; i != NM_NO_ENTITY; i = m->entities[i].next) {
-            bool equal = false;
-            if (m->entities[i].cased != (cased == 1))
-                continue;
-            enum nm_err err = equals(m, &m->entities[i], text, token, count, form, &equal);
-            if (err != NM_OK)
-                return err;
-            if (equal) {
-                *entity = i;
-                return NM_OK;
-            }
+    for (uint32_t i = head; i != NM_NO_ENTITY; i = m->entities[i].next) {
+        bool equal = false;
+        if (m->entities[i].rank >= best)
+            continue;
+        enum nm_err err = equals(m, &m->entities[i], text, token, count, form, &equal);
+        if (err != NM_OK)
+            return err;
+        if (equal) {
+            *entity = i;
+            best = m->entities[i].rank;
         }
+    }
     return NM_OK;
 }
 

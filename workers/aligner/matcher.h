@@ -5,7 +5,7 @@
  * of most tokens wins; matching goes on behind it.  Case counts for an entity of at most three characters (code
  * points of its NFC text) or whose letters are all capitals (`Pb`, `5-HT`, not `TNF-alpha`); otherwise it does not
  * (simple lower-casing).  Of entities that match the same tokens the case-sensitive one goes before the others, then
- * the first of the list.
+ * the first of the list; variants go behind them in the same order.
  *
  * How.  Token forms have numbers (lexicon.h), a trie of those numbers lies in one hash table of edges, and the
  * numbers that begin an entity come first, so that "no entity begins here" is one comparison.  The trie is over
@@ -26,10 +26,12 @@
 
 struct nm_matcher;
 
-/* What to look for; index in the array given is the entity's number. */
+/* What to look for; index in the array given is the entity's number.  variant_of: not 0 where this is another form of
+ * entity variant_of - 1, which stands before it: case counts if it does there, and entities go before variants. */
 struct nm_pattern {
     const char *text;
     size_t len;
+    uint32_t variant_of;
 };
 
 /* Tokens [first, first + count) are entity number entity. */
@@ -61,10 +63,12 @@ void nm_matcher_destroy(struct nm_matcher **matcher);
 enum nm_err nm_matcher_run(const struct nm_matcher *matcher, const char *text, const struct nm_tokens *tokens,
                            struct nm_matches *matches);
 
-/* nm_matcher_twin - the next entity that matches wherever this one does, by the same case rule ("a-b" and "a - b");
- * NM_NO_ENTITY if there is none. */
+/* nm_matcher_twin - the next pattern that matches wherever this one does and has the same right to ("a-b" and "a -
+ * b", or the same text twice); NM_NO_ENTITY if there is none.  nm_matcher_origin - the entity that a pattern is a
+ * form of. */
 #define NM_NO_ENTITY UINT32_MAX
-uint32_t nm_matcher_twin(const struct nm_matcher *matcher, uint32_t entity);
+uint32_t nm_matcher_twin(const struct nm_matcher *matcher, uint32_t pattern);
+uint32_t nm_matcher_origin(const struct nm_matcher *matcher, uint32_t pattern);
 
 /* nm_matcher_is_cased - whether case counts for a text, by the rule above.  NM_EFORMAT, NM_ENOMEM. */
 enum nm_err nm_matcher_is_cased(const char *text, size_t len, bool *cased);

@@ -151,24 +151,44 @@ enum nm_err nm_tokenize(const char *text, size_t len, struct nm_tokens *tokens)
     return NM_OK;
 }
 
+/* Dashes, primes and quotation marks that people and models write for the ones on a keyboard, one for one. */
+static int32_t plain_mark(int32_t cp)
+{
+    if ((cp >= 0x2010 && cp <= 0x2015) || cp == 0x2212 || cp == 0x2043) /* hyphens, dashes, minus */
+        return '-';
+    if ((cp >= 0x2018 && cp <= 0x201B) || cp == 0x2032 || cp == 0x02BC)
+        return '\'';
+    return (cp >= 0x201C && cp <= 0x201F) || cp == 0x2033 || cp == 0xAB || cp == 0xBB ? '"' : cp;
+}
+
+/* The token's code points that can be seen, dashes and quotes plain. */
+static enum nm_err visible_form(const char *token, size_t len, struct nm_buf *out)
+{
+    enum nm_err err = NM_OK;
+    for (size_t at = 0; at < len && err == NM_OK;) {
+        int32_t cp;
+        int n = nm_utf8_next(token + at, len - at, &cp);
+        if (n <= 0)
+            return NM_EFORMAT;
+        int32_t plain = plain_mark(cp);
+        if (plain != cp)
+            err = nm_buf_addc(out, (char)plain);
+        else if (shape_of(cp) != SHAPE_FORMAT)
+            err = nm_buf_add(out, token + at, (size_t)n);
+        at += (size_t)n;
+    }
+    return err;
+}
+
 /* The slow path of nm_form: some byte is over 0x7f. */
 static enum nm_err form_unicode(const char *token, size_t len, bool folded, struct nm_buf *out)
 {
     size_t was = out->len;
     struct nm_buf visible;
     nm_buf_init(&visible, len);
-    enum nm_err err = NM_OK;
-    for (size_t at = 0; at < len && err == NM_OK;) {
-        int32_t cp;
-        int n = nm_utf8_next(token + at, len - at, &cp);
-        if (n <= 0)
-            err = NM_EFORMAT;
-        else if (shape_of(cp) != SHAPE_FORMAT)
-            err = nm_buf_add(&visible, token + at, (size_t)n);
-        at += n > 0 ? (size_t)n : 0;
-    }
+    enum nm_err err = visible_form(token, len, &visible);
     if (err == NM_OK)
-        err = nm_utf8_nfc(nm_buf_str(&visible), visible.len, out);
+        err = nm_utf8_nfkc(nm_buf_str(&visible), visible.len, out);
     nm_buf_clean_up(&visible);
     if (err != NM_OK || !folded)
         return err;

@@ -58,8 +58,10 @@ bool nm_tokens_is_gap(int32_t cp);
 /* nm_tokens_is_blank - true of white space, controls and the zero-width space: what parts words in every style. */
 bool nm_tokens_is_blank(int32_t cp);
 
-/* nm_form - append what a token is compared by: its text in NFC without format characters and, if folded, in
- * lower case (simple mapping, one code point for one).  NM_EFORMAT: not UTF-8; NM_ENOMEM, NM_ELIMIT. */
+/* nm_form - append what a token is compared by: its text without format characters, in NFKC (a ligature is its
+ * letters, a superscript its digit, UAX #15), every dash a hyphen and every quotation mark the plain one, and, if
+ * folded, in lower case (simple mapping, one code point for one).  Only what is compared changes: offsets are of the
+ * text as it is. NM_EFORMAT: not UTF-8; NM_ENOMEM, NM_ELIMIT. */
 enum nm_err nm_form(const char *token, size_t len, bool folded, struct nm_buf *out);
 
 #endif
