@@ -275,6 +275,40 @@ static void test_resume_over_stages(void **state)
     nm_corpus_clean_up(&corpus);
 }
 
+static size_t checkpoints(const char *dir)
+{
+    char command[200];
+    size_t n = 0;
+    (void)snprintf(command, sizeof(command), "ls -d '%s'/checkpoint-* | wc -l", dir);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    assert_int_equal(fscanf(out, "%zu", &n), 1);
+    (void)pclose(out);
+    return n;
+}
+
+static void test_checkpoints_that_stay(void **state)
+{
+    (void)state;
+    struct nm_corpus corpus;
+    struct nm_training_result result;
+    read_corpus(&corpus);
+    struct nm_training t = training(&corpus, path_of("keep"));
+    t.checkpoint_steps = 1;
+    t.keep_checkpoints = 3;
+    t.max_steps = 12;
+    train(&t, NM_ECANCELED, &result);
+    assert_int_equal(checkpoints(path_of("keep")), 3);
+    assert_true(nm_file_exists(path_of("keep/checkpoint-12/optimizer.safetensors")));
+    assert_true(
+        nm_file_exists(path_of("keep/checkpoint-10/optimizer.safetensors"))); /* not by name: 9 is not the newest */
+    t.recipe.seed++; /* another training begins at step 0: the old one's are gone after its first checkpoint */
+    t.max_steps = 1;
+    train(&t, NM_ECANCELED, &result);
+    assert_int_equal(checkpoints(path_of("keep")), 1);
+    nm_corpus_clean_up(&corpus);
+}
+
 static void test_patience(void **state)
 {
     (void)state;
@@ -494,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_learns_and_knows_it_is_done),
         cmocka_unit_test(test_resume_is_bit_exact),
         cmocka_unit_test(test_resume_over_stages),
+        cmocka_unit_test(test_checkpoints_that_stay),
         cmocka_unit_test(test_patience),
         cmocka_unit_test(test_damaged_checkpoint),
         cmocka_unit_test(test_bad_recipes),

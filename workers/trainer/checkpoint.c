@@ -40,21 +40,39 @@ static void remove_files(const char *dir, const char *const *names, size_t n)
     closedir(d);
 }
 
-/* Every checkpoint directory in dir but keep. */
-static void remove_others(const char *dir, const char *keep)
+static int is_checkpoint(const struct dirent *entry)
 {
-    DIR *d = opendir(dir);
-    if (d == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+    return begins_with(entry->d_name, PREFIX);
+}
+
+static size_t step_of(const struct dirent *entry)
+{
+    return (size_t)strtoull(entry->d_name + strlen(PREFIX), NULL, 10);
+}
+
+static int newest_first(const struct dirent **a, const struct dirent **b)
+{
+    size_t x = step_of(*a), y = step_of(*b);
+    return x > y ? -1 : x < y;
+}
+
+/* All checkpoints in dir but the newest keep up to this step; those beyond it are of another training. */
+static void remove_old(const char *dir, size_t newest, size_t keep)
+{
+    struct dirent **entries;
+    int n = scandir(dir, &entries, is_checkpoint, newest_first);
+    for (int i = 0; i < n; i++) {
         char sub[NM_FILE_PATH];
-        if (!begins_with(entry->d_name, PREFIX) || (keep != NULL && strcmp(entry->d_name, keep) == 0) ||
-            nm_file_join(dir, entry->d_name, sub, sizeof(sub)) != NM_OK)
-            continue;
-        remove_files(sub, files, sizeof(files) / sizeof(files[0]));
-        rmdir(sub); /* left where somebody put other files in */
+        if (step_of(entries[i]) <= newest && keep > 0)
+            keep--;
+        else if (nm_file_join(dir, entries[i]->d_name, sub, sizeof(sub)) == NM_OK) {
+            remove_files(sub, files, sizeof(files) / sizeof(files[0]));
+            rmdir(sub); /* left where somebody put other files in */
+        }
+        free(entries[i]);
     }
-    closedir(d);
+    if (n >= 0)
+        free(entries);
 }
 
 static enum nm_err write_index(const char *dir, const char *name, const struct nm_checkpoint *c, struct nm_diag *diag)
@@ -81,7 +99,7 @@ static enum nm_err write_index(const char *dir, const char *name, const struct n
 }
 
 enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *checkpoint, const struct nm_bert *bert,
-                               const struct nm_optimizer *optimizer, struct nm_diag *diag)
+                               const struct nm_optimizer *optimizer, size_t keep, struct nm_diag *diag)
 {
     char name[64], sub[NM_FILE_PATH], path[NM_FILE_PATH];
     snprintf(name, sizeof(name), PREFIX "%zu", checkpoint->step);
@@ -97,7 +115,7 @@ enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *chec
     if (err == NM_OK)
         err = write_index(dir, name, checkpoint, diag);
     if (err == NM_OK)
-        remove_others(dir, name);
+        remove_old(dir, checkpoint->step, keep > 0 ? keep : 1);
     return err;
 }
 
@@ -173,7 +191,7 @@ void nm_checkpoint_remove(const char *dir)
     static const char *const index[] = {INDEX};
     char best[NM_FILE_PATH];
     remove_files(dir, index, 1);
-    remove_others(dir, NULL);
+    remove_old(dir, 0, 0);
     if (nm_checkpoint_best(dir, best, NULL) == NM_OK) {
         remove_files(best, files, sizeof(files) / sizeof(files[0]));
         rmdir(best);

@@ -30,10 +30,10 @@ struct nm_checkpoint {
     double best_f1;
 };
 
-/* nm_checkpoint_save - write everything, then remove the checkpoint before.  NM_EFULL, NM_EIO, ...: the last
- * good checkpoint stays. */
+/* nm_checkpoint_save - write everything, then remove all but the newest keep checkpoints.  NM_EFULL, NM_EIO, ...: the
+ * last good checkpoint stays. */
 enum nm_err nm_checkpoint_save(const char *dir, const struct nm_checkpoint *checkpoint, const struct nm_bert *bert,
-                               const struct nm_optimizer *optimizer, struct nm_diag *diag);
+                               const struct nm_optimizer *optimizer, size_t keep, struct nm_diag *diag);
 
 /* nm_checkpoint_find - read checkpoint.json; model_dir (of size bytes) gets the directory of the weights.
  * NM_ENOENT: there is none (diag is untouched); NM_EFORMAT: damaged. */

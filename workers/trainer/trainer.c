@@ -40,6 +40,7 @@ struct trainer {
     int64_t reported_ms;
     double loss_sum;
     size_t loss_steps;
+    int64_t saved_ms;   /* the last checkpoint, or the start */
     int64_t started_ms; /* of this process's training */
     double seconds_before;
     struct nm_diag *diag;
@@ -295,7 +296,9 @@ static enum nm_err save_checkpoint(struct trainer *tr)
     enum nm_err err = nm_train_log_flush(tr->log, tr->diag); /* before it: what is done is logged */
     if (err != NM_OK)
         return err;
-    return nm_checkpoint_save(tr->training->out, &tr->state, tr->bert, tr->optimizer, tr->diag);
+    tr->saved_ms = nm_clock_mono_ms();
+    return nm_checkpoint_save(tr->training->out, &tr->state, tr->bert, tr->optimizer, tr->training->keep_checkpoints,
+                              tr->diag);
 }
 
 /* The dev part's score after an epoch.  Only the last stage's epochs compete: the one before is a preparation. */
@@ -340,6 +343,15 @@ static bool out_of_patience(const struct trainer *tr)
     return patience > 0 && tr->state.best_epoch > 0 && tr->state.n_losses - tr->state.best_epoch >= patience;
 }
 
+/* Within an epoch, by the caller's steps or minutes. */
+static bool checkpoint_is_due(const struct trainer *tr)
+{
+    const struct nm_training *t = tr->training;
+    if (t->checkpoint_steps > 0 && tr->state.step % t->checkpoint_steps == 0)
+        return true;
+    return t->checkpoint_minutes > 0 && nm_clock_mono_ms() - tr->saved_ms >= (int64_t)t->checkpoint_minutes * 60000;
+}
+
 /* The stage and the order of its epoch for the step to come. */
 static enum nm_err prepare_step(struct trainer *tr, bool first)
 {
@@ -356,7 +368,7 @@ static enum nm_err loop(struct trainer *tr)
     const struct nm_training *t = tr->training;
     uint64_t tokens_before = tr->state.tokens;
     tr->seconds_before = tr->state.seconds;
-    tr->started_ms = tr->reported_ms = nm_clock_mono_ms();
+    tr->started_ms = tr->reported_ms = tr->saved_ms = nm_clock_mono_ms();
     for (bool first = true; tr->state.step < tr->stages.steps && !out_of_patience(tr); first = false) {
         struct nm_train_step step = {0};
         enum nm_err err = prepare_step(tr, first);
@@ -368,7 +380,7 @@ static enum nm_err loop(struct trainer *tr)
         bool stop = (t->stop != NULL && *t->stop != 0) || (t->max_steps > 0 && tr->state.step >= t->max_steps);
         if ((tr->state.step - tr->stage->first_step) % tr->stage->steps_per_epoch == 0)
             err = end_epoch(tr);
-        else if (stop || (t->checkpoint_steps > 0 && tr->state.step % t->checkpoint_steps == 0))
+        else if (stop || checkpoint_is_due(tr))
             err = save_checkpoint(tr);
         if (err != NM_OK)
             return err;

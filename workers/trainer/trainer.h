@@ -30,6 +30,8 @@ struct nm_training {
     size_t max_memory_mb;        /* what it may take; 0: what is free */
     size_t n_threads;            /* 0: as many as there are cores */
     size_t checkpoint_steps;     /* also within an epoch, every so many steps; 0: after each epoch only */
+    size_t checkpoint_minutes;   /* also when so many have gone by; 0: never for that */
+    size_t keep_checkpoints;     /* how many stay; 0: one */
     size_t max_steps;            /* stop there, with a checkpoint, as if killed; 0: no such limit */
     bool force;                  /* train even if out holds the result of just this training */
     volatile sig_atomic_t *stop; /* set by a signal: checkpoint and NM_ECANCELED; may be NULL */

@@ -9,6 +9,8 @@ static const struct {
 } more[] = {
     {"threads", "N", "(as many as there are cores)"},
     {"checkpoint-steps", "N", "a checkpoint every N steps, not only after each epoch"},
+    {"checkpoint-minutes", "N", "and whenever N minutes have gone by since the last one"},
+    {"keep-checkpoints", "N", "how many stay while it trains (1)"},
     {"max-steps", "N", "stop after step N with a checkpoint; run again to go on"},
     {"max-memory", "MB", "what it may take at most (all that is free)"},
     {"gradient-checkpointing", NULL, "less memory, a third more time, the same result"},
@@ -33,7 +35,7 @@ static void line(const char *name, const char *argument, const char *text)
 {
     char left[64];
     (void)snprintf(left, sizeof(left), "--%s %s", name, argument != NULL ? argument : "");
-    printf("  %-22s%s\n", left, text);
+    printf("  %-25s%s\n", left, text);
 }
 
 void nm_training_help(void)
@@ -48,8 +50,9 @@ void nm_training_help(void)
 
 int nm_training_option(struct nm_training *training, int option, const char *value)
 {
-    size_t n, *const counts[] = {&training->n_threads, &training->checkpoint_steps, &training->max_steps,
-                                 &training->max_memory_mb};
+    size_t n, *const counts[] = {&training->n_threads,          &training->checkpoint_steps,
+                                 &training->checkpoint_minutes, &training->keep_checkpoints,
+                                 &training->max_steps,          &training->max_memory_mb};
     const struct nm_recipe_field *fields = nm_recipe_fields(&n);
     struct nm_diag diag = {""};
     uint64_t count;
