@@ -45,6 +45,7 @@ static const struct entry entries[] = {
     {"train", "fine-tune an encoder on a data set", NULL, "nermill-trainer", true},
     {"evaluate", "strict entity F1 of a model, or of dictionary matching", nm_command_evaluate, NULL, false},
     {"predict", "tag text with a model", NULL, "nermill-trainer", true},
+    {"serve", "tag text over HTTP", NULL, "nermill-trainer", true},
     {"broker", "the broker's own program (nermill-broker)", NULL, "nermill-broker", false},
     {"generator", "a generator (nermill-generator)", NULL, "nermill-generator", false},
     {"aligner", "an aligner (nermill-aligner)", NULL, "nermill-aligner", false},

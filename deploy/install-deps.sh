@@ -11,10 +11,10 @@
 set -euo pipefail
 
 # The model set-up and the scripts (deploy/*.sh) need Python, curl and jq at run time too.
-runtime="libczmq4 libmsgpackc2|libmsgpack-c2 liblmdb0 libcurl4|libcurl4t64 libjansson4 libcyaml1 libutf8proc2|libutf8proc3
+runtime="libczmq4 libmsgpackc2|libmsgpack-c2 liblmdb0 libcurl4|libcurl4t64 libjansson4 libmicrohttpd12|libmicrohttpd12t64 libcyaml1 libutf8proc2|libutf8proc3
     libxxhash0 zlib1g libopenblas0-pthread ca-certificates python3 python3-venv curl jq"
 build="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libmsgpack-c-dev|libmsgpack-dev liblmdb-dev
-    libcurl4-openssl-dev libjansson-dev libcyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev libopenblas-pthread-dev
+    libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libcyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev libopenblas-pthread-dev
     libcmocka-dev ca-certificates python3 python3-venv curl jq"
 # The formatter and the linter are of one version everywhere, so that they say the same everywhere.
 dev="git clang libclang-rt-18-dev|libclang-rt-14-dev libomp-18-dev|libomp-14-dev clang-format-14 clang-tidy-14"

@@ -121,9 +121,8 @@ int nm_command_predict(int argc, char **argv)
             if (!nm_option_count(optarg, 4096, &threads))
                 return nm_command_usage("predict", "--threads: \"%s\" is not a number in its range", optarg);
         } else if (o == 'p') {
-            if (strcmp(optarg, "fp32") != 0 && strcmp(optarg, "bf16") != 0)
+            if (!nm_option_precision(optarg, &precision))
                 return nm_command_usage("predict", "--precision: \"%s\" is neither fp32 nor bf16", optarg);
-            precision = strcmp(optarg, "bf16") == 0 ? NM_BF16 : NM_FP32;
         } else if (o == 'h') {
             fputs(help, stdout);
             return NM_EXIT_OK;

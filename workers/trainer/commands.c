@@ -62,6 +62,12 @@ bool nm_option_real(const char *text, double *value)
     return end != text && *end == '\0' && isfinite(*value);
 }
 
+bool nm_option_precision(const char *text, enum nm_precision *value)
+{
+    *value = strcmp(text, "bf16") == 0 ? NM_BF16 : NM_FP32;
+    return *value == NM_BF16 || strcmp(text, "fp32") == 0;
+}
+
 static void print_json(json_t *root)
 {
     char *text = json_dumps(root, JSON_REAL_PRECISION(10));

@@ -19,6 +19,7 @@ int nm_command_train(int argc, char **argv);
 int nm_command_evaluate(int argc, char **argv);
 int nm_command_score(int argc, char **argv);
 int nm_command_predict(int argc, char **argv);
+int nm_command_serve(int argc, char **argv);
 int nm_command_pull(int argc, char **argv); /* no command: --broker */
 
 /* nm_command_fail - the line of diag (or of the code) on stderr, and the exit code. */
@@ -30,6 +31,7 @@ int nm_command_usage(const char *command, const char *fmt, ...) __attribute__((f
 /* Numbers of options: false where the text is no number or out of range. */
 bool nm_option_count(const char *text, uint64_t max, uint64_t *value);
 bool nm_option_real(const char *text, double *value);
+bool nm_option_precision(const char *text, enum nm_precision *value);
 
 /* nm_command_print_scores - a table for people, or one JSON object. */
 void nm_command_print_scores(const struct nm_scores *scores, char *const *types, bool json);

@@ -14,6 +14,7 @@ static const char help[] = "usage: nermill-trainer COMMAND [options]\n"
                            "  train      fine-tune a BERT encoder on CoNLL files\n"
                            "  evaluate   score a model against labelled sentences\n"
                            "  predict    tag text\n"
+                           "  serve      tag text over HTTP\n"
                            "  score      compare two columns of tags\n"
                            "  --broker   fine-tune on the samples of a run: pulled from its aligners\n"
                            "\n"
@@ -41,6 +42,7 @@ int main(int argc, char **argv)
     } commands[] = {{"train", nm_command_train},
                     {"evaluate", nm_command_evaluate},
                     {"predict", nm_command_predict},
+                    {"serve", nm_command_serve},
                     {"score", nm_command_score}};
     nm_log_init("trainer");
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {

@@ -7,38 +7,20 @@
 #include <jansson.h>
 
 #include "common/buf.h"
-#include "common/utf8.h"
-#include "workers/trainer/words.h"
+#include "workers/trainer/tagged.h"
 
 /* Words tagged at once: some forward passes' worth, so that memory stays small whatever the input's size. */
 enum { CHUNK_WORDS = 8192, INPUT_MAX = 1 << 30 };
 
-/* One text and its words. */
-struct item {
-    char *text;
-    size_t len;
-    struct nm_extent *extents; /* (sentence.n) bytes of text */
-    struct nm_sentence sentence;
-    json_t *object; /* that it came in; NULL: in none */
-};
-
 struct chunk {
-    struct item *items;
+    struct nm_tagged *items;
     size_t n, cap, words;
 };
-
-static void free_item(struct item *item)
-{
-    free(item->text);
-    free(item->extents);
-    free(item->sentence.words);
-    json_decref(item->object);
-}
 
 static void reset(struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->n; i++)
-        free_item(&chunk->items[i]);
+        nm_tagged_clean_up(&chunk->items[i]);
     chunk->n = chunk->words = 0;
 }
 
@@ -48,43 +30,24 @@ static enum nm_err add_item(struct chunk *chunk, const char *text, size_t len, c
 {
     if (chunk->n == chunk->cap) {
         size_t cap = chunk->cap * 2 + 64;
-        struct item *items = realloc(chunk->items, cap * sizeof(*items));
+        struct nm_tagged *items = realloc(chunk->items, cap * sizeof(*items));
         if (items == NULL)
             return NM_ENOMEM;
         chunk->items = items;
         chunk->cap = cap;
     }
-    struct item item = {.text = malloc(len + 1), .len = len, .extents = calloc(n + 1, sizeof(*item.extents))};
-    item.sentence.words = malloc((n + 1) * sizeof(*item.sentence.words));
-    if (item.text == NULL || item.extents == NULL || item.sentence.words == NULL) {
-        free_item(&item);
-        return NM_ENOMEM;
-    }
-    memcpy(item.text, text, len);
-    item.text[len] = '\0';
-    for (size_t i = 0; i < n; i++) {
-        item.extents[i] = words[i];
-        item.sentence.words[i] =
-            (struct nm_word){.text = item.text + words[i].start, .len = words[i].end - words[i].start};
-    }
-    item.sentence.n = n;
-    item.object = json_incref(object);
-    chunk->items[chunk->n++] = item;
+    enum nm_err err = nm_tagged_init(&chunk->items[chunk->n], text, len, words, n);
+    if (err != NM_OK)
+        return err;
+    chunk->items[chunk->n++].object = json_incref(object);
     chunk->words += n;
     return NM_OK;
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-static float mean(const float *scores, const struct nm_span *span)
-{
-    float sum = 0;
-    for (size_t i = span->start; i < span->end; i++)
-        sum += scores[i];
-    return sum / (float)(span->end - span->start);
-}
-
-static void print_marked(const struct nm_predict *p, const struct item *item, const struct nm_span *spans, size_t n)
+static void print_marked(const struct nm_predict *p, const struct nm_tagged *item, const struct nm_span *spans,
+                         size_t n)
 {
     static const int colours[] = {36, 33, 35, 32, 34, 31}; /* cyan, yellow, magenta, green, blue, red */
     size_t at = 0;
@@ -102,22 +65,10 @@ static void print_marked(const struct nm_predict *p, const struct item *item, co
     fprintf(p->out, "%.*s\n", (int)(item->len - at), item->text + at);
 }
 
-static enum nm_err print_json(const struct nm_predict *p, const struct item *item, const struct nm_span *spans,
+static enum nm_err print_json(const struct nm_predict *p, const struct nm_tagged *item, const struct nm_span *spans,
                               size_t n, const float *scores)
 {
-    json_t *entities = json_array();
-    for (size_t i = 0; i < n; i++) {
-        size_t start = item->extents[spans[i].start].start, end = item->extents[spans[i].end - 1].end;
-        size_t first = nm_utf8_length(item->text, start), length = nm_utf8_length(item->text + start, end - start);
-        json_array_append_new(entities, json_pack("{s:I, s:I, s:s, s:o, s:f}", "start", (json_int_t)first, "end",
-                                                  (json_int_t)first + (json_int_t)length, "type",
-                                                  p->tagger->tagset.types[spans[i].type], "text",
-                                                  json_stringn(item->text + start, end - start), "score",
-                                                  (double)mean(scores, &spans[i])));
-    }
-    json_t *root = item->object != NULL ? json_copy(item->object) : json_object();
-    json_object_set_new(root, "text", json_stringn(item->text, item->len));
-    json_object_set_new(root, "entities", entities);
+    json_t *root = nm_tagged_json(item, &p->tagger->tagset, spans, n, scores);
     char *line = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(root);
     if (line == NULL)
@@ -127,7 +78,8 @@ static enum nm_err print_json(const struct nm_predict *p, const struct item *ite
     return NM_OK;
 }
 
-static void print_conll(const struct nm_predict *p, const struct item *item, const int32_t *tags, const float *scores)
+static void print_conll(const struct nm_predict *p, const struct nm_tagged *item, const int32_t *tags,
+                        const float *scores)
 {
     int32_t before = NM_TAG_O;
     for (size_t i = 0; i < item->sentence.n; i++) {
@@ -165,8 +117,8 @@ static void mask_unsure(const struct nm_predict *p, int32_t *tags, const float *
     }
 }
 
-static enum nm_err print_item(const struct nm_predict *p, const struct item *item, int32_t *tags, const float *scores,
-                              struct nm_span *spans)
+static enum nm_err print_item(const struct nm_predict *p, const struct nm_tagged *item, int32_t *tags,
+                              const float *scores, struct nm_span *spans)
 {
     if (p->format == NM_PREDICT_CONLL) {
         mask_unsure(p, tags, scores, item->sentence.n, spans);
