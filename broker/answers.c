@@ -192,7 +192,7 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     if (!err && verdict == NM_VERDICT_UNKNOWN)
         err = log_buried(b, response, &ended);
     if (!err && applied) {
-        if (!response->reused) {
+        if (!response->reused && nm_ledger_get_worker(b->ledger, s->number)->role != NM_QUEUE_BATCH) {
             endpoint_answered(b, response->endpoint);
             measure_response(b, response);
         }

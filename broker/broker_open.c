@@ -55,7 +55,11 @@ static enum nm_err restore_task(void *ctx, const struct nm_queue_task *task)
     struct nm_broker *b = ctx;
     struct nm_queue_task t = *task;
     t.due_ms += nm_clock_mono_ms() - nm_clock_wall_ms();
-    enum nm_err err = nm_queue_restore(b->queue, &t, b->now);
+    enum nm_err err = NM_OK;
+    if (t.worker != NM_QUEUE_NOBODY)
+        err = nm_queue_set_role(b->queue, t.worker, nm_ledger_get_worker(b->ledger, t.worker)->role);
+    if (!err)
+        err = nm_queue_restore(b->queue, &t, b->now);
     if (!err)
         err = nm_govern_adopt(b, &t);
     return err ? err : nm_again_restore(b, task);

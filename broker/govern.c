@@ -29,6 +29,19 @@ static uint64_t name_hash(const char *name)
     return nm_hash64(name, strlen(name), 0);
 }
 
+static bool is_batch(const struct nm_broker *b, uint32_t worker)
+{
+    return nm_ledger_get_worker(b->ledger, worker)->role == NM_QUEUE_BATCH;
+}
+
+static uint32_t endpoint_named(const struct nm_broker *b, const char *name)
+{
+    uint32_t i = 0;
+    while (i < b->project->n_endpoints && strcmp(b->project->endpoints[i].name, name) != 0)
+        i++;
+    return i;
+}
+
 static struct live *find(const struct nm_broker *b, uint64_t task, uint64_t attempt)
 {
     struct live *live = nm_map_get(&b->grants, key_of(task, attempt));
@@ -150,6 +163,7 @@ static enum nm_err load_grant(void *ctx, const struct nm_ledger_grant *from)
     while (i < b->project->n_endpoints && name_hash(b->project->endpoints[i].name) != from->endpoint)
         i++;
     live.grant.endpoint = i < b->project->n_endpoints ? i : 0; /* gone from the project: it counts for the run */
+    live.grant.batch = is_batch(b, from->worker);
     nm_governor_restore_grant(b->governor, &live.grant);
     return add_live(b, live);
 }
@@ -162,6 +176,7 @@ enum nm_err nm_govern_adopt(struct nm_broker *b, const struct nm_queue_task *tas
                         .task = task->task,
                         .attempt = task->attempt,
                         .worker = task->worker};
+    live.grant.batch = is_batch(b, task->worker);
     nm_governor_restore_grant(b->governor, &live.grant);
     return add_live(b, live);
 }
@@ -211,12 +226,20 @@ void nm_govern_gate(struct nm_broker *b)
     nm_queue_pause(b->queue, NM_PAUSE_GOVERNOR, !nm_governor_has_room(b->governor, b->now));
 }
 
+static bool pick(struct nm_broker *b, const struct nm_queue_lease *lease, struct nm_grant *grant)
+{
+    if (lease->role != NM_QUEUE_BATCH)
+        return nm_governor_pick(b->governor, b->now, grant);
+    uint32_t endpoint = endpoint_named(b, nm_ledger_get_worker(b->ledger, lease->worker)->endpoint);
+    return endpoint < b->project->n_endpoints && nm_governor_pick_batch(b->governor, endpoint, grant);
+}
+
 enum nm_err nm_govern_lease(struct nm_broker *b, const struct nm_queue_lease *lease)
 {
     struct live live = {.task = lease->task.task, .attempt = lease->task.attempt, .worker = lease->worker};
     struct live *before = find(b, live.task, live.attempt); /* another worker's, which lost it */
     enum nm_err err = before ? charge(b, before) : NM_OK;
-    if (err || !nm_governor_pick(b->governor, b->now, &live.grant))
+    if (err || !pick(b, lease, &live.grant))
         return err ? err : NM_ESTATE;
     live.kept = b->keeps_grants;
     if (live.kept) {
@@ -265,7 +288,8 @@ enum nm_err nm_govern_response(struct nm_broker *b, const struct session *s, con
         return drop(b, live);
     }
     nm_governor_settle(b->governor, &live->grant, response->tokens_in, response->tokens_out, b->now);
-    nm_governor_answered(b->governor, endpoint, (int64_t)(response->latency_ms & INT32_MAX), b->now);
+    if (!live->grant.batch)
+        nm_governor_answered(b->governor, endpoint, (int64_t)(response->latency_ms & INT32_MAX), b->now);
     nm_governor_prompt(b->governor, endpoint, response->prompt_bound);
     return drop(b, live);
 }
@@ -289,7 +313,8 @@ enum nm_err nm_govern_failure(struct nm_broker *b, const struct session *s, cons
     struct live *live = find(b, f->task, f->attempt);
     if (!live || live->worker != s->number)
         return NM_OK;
-    learn(b, live->grant.endpoint, f);
+    if (!live->grant.batch)
+        learn(b, live->grant.endpoint, f);
     bool refused = f->status >= 300 && (is(f->kind, "http") || is(f->kind, "quota") || is(f->kind, "canary"));
     if (is(f->kind, "unsent") || is(f->kind, "connect"))
         nm_governor_release(b->governor, &live->grant);

@@ -190,9 +190,19 @@ static void reserve(struct nm_governor *g, const struct nm_grant *grant)
 {
     struct endpoint_state *e = &g->endpoints[grant->endpoint];
     sum_add(&g->reserved, most_of(grant));
-    sum_add(&e->reserved, most_of(grant));
-    e->in_flight++;
+    sum_add(grant->batch ? &g->batches : &e->reserved, most_of(grant));
+    e->in_flight += !grant->batch;
     e->changed = true;
+}
+
+bool nm_governor_pick_batch(struct nm_governor *g, uint32_t endpoint, struct nm_grant *grant)
+{
+    *grant = nm_governor_most(g, endpoint);
+    grant->batch = true;
+    if (!fits_budget(g, most_of(grant)))
+        return false;
+    reserve(g, grant);
+    return true;
 }
 
 bool nm_governor_has_room(const struct nm_governor *g, int64_t now)
@@ -230,10 +240,10 @@ bool nm_governor_pick(struct nm_governor *g, int64_t now, struct nm_grant *grant
 static struct endpoint_state *unreserve(struct nm_governor *g, const struct nm_grant *grant)
 {
     struct endpoint_state *e = &g->endpoints[grant->endpoint];
-    assert(e->in_flight > 0);
+    assert(grant->batch || e->in_flight > 0);
     sum_sub(&g->reserved, most_of(grant));
-    sum_sub(&e->reserved, most_of(grant));
-    e->in_flight--;
+    sum_sub(grant->batch ? &g->batches : &e->reserved, most_of(grant));
+    e->in_flight -= !grant->batch;
     e->changed = true;
     return e;
 }
@@ -249,12 +259,14 @@ static void spend(struct nm_governor *g, const struct nm_grant *grant, struct nm
 {
     struct endpoint_state *e = unreserve(g, grant);
     struct nm_governor_sum most = most_of(grant);
-    struct slot *slot = slot_at(e, second_of(now));
-    slot->requests = add(slot->requests, used.requests);
-    slot->tokens = add(slot->tokens, used.tokens);
+    if (!grant->batch) {
+        struct slot *slot = slot_at(e, second_of(now));
+        slot->requests = add(slot->requests, used.requests);
+        slot->tokens = add(slot->tokens, used.tokens);
+    }
     sum_add(&g->spent, used);
     sum_add(&e->spent, used);
-    if (used.tokens < most.tokens)
+    if (used.tokens < most.tokens && !grant->batch)
         give_back(e, most.tokens - used.tokens);
     if (used.tokens > most.tokens || used.money > most.money)
         sum_add(&e->overrun, sum_of(1, used.tokens > most.tokens ? used.tokens - most.tokens : 0,
@@ -273,6 +285,8 @@ void nm_governor_settle(struct nm_governor *g, const struct nm_grant *grant, uin
 void nm_governor_release(struct nm_governor *g, const struct nm_grant *grant)
 {
     struct endpoint_state *e = unreserve(g, grant);
+    if (grant->batch)
+        return;
     give_back(e, grant->tokens_in + grant->tokens_out);
     if (e->limits.requests_per_minute)
         e->request_pace -= (double)MINUTE_MS / (double)e->limits.requests_per_minute;

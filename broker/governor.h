@@ -56,6 +56,7 @@ struct nm_grant {
     uint32_t endpoint;
     uint64_t tokens_in, tokens_out; /* at most */
     uint64_t money;                 /* at most */
+    bool batch; /* the call is one of an offline batch: it counts in the budget, and in no limit of the endpoint */
 };
 
 /* Why an endpoint is paused, or was last: told to wait (429, 503), failing, its quota is used up.  On disk. */
@@ -95,6 +96,10 @@ void nm_governor_destroy(struct nm_governor **governor);
 /* nm_governor_pick - the next call: chooses among the endpoints with room by weight, and reserves.  false: nothing
  * may be asked of anybody now.  O(endpoints). */
 bool nm_governor_pick(struct nm_governor *governor, int64_t now, struct nm_grant *grant);
+
+/* nm_governor_pick_batch - a call of an offline batch, to that endpoint: whatever its limits, window and pauses, for
+ * a batch has its own at the provider.  false: the budget does not hold it. */
+bool nm_governor_pick_batch(struct nm_governor *governor, uint32_t endpoint, struct nm_grant *grant);
 
 /* nm_governor_has_room - nm_governor_pick would grant.  nm_governor_most - what it would reserve there. */
 bool nm_governor_has_room(const struct nm_governor *governor, int64_t now);

@@ -64,13 +64,13 @@ void nm_governor_restore_grant(struct nm_governor *g, const struct nm_grant *gra
 {
     struct endpoint_state *e = &g->endpoints[grant->endpoint];
     struct nm_governor_sum most = {1, grant->tokens_in + grant->tokens_out, grant->money};
-    struct nm_governor_sum *const both[] = {&g->reserved, &e->reserved};
+    struct nm_governor_sum *const both[] = {&g->reserved, grant->batch ? &g->batches : &e->reserved};
     for (int i = 0; i < 2; i++) {
         both[i]->requests += most.requests;
         both[i]->tokens += most.tokens;
         both[i]->money += most.money;
     }
-    e->in_flight++;
+    e->in_flight += !grant->batch;
 }
 
 static bool over(uint64_t used, uint64_t limit)
@@ -80,7 +80,7 @@ static bool over(uint64_t used, uint64_t limit)
 
 enum nm_err nm_governor_check(const struct nm_governor *g, int64_t now, struct nm_diag *diag)
 {
-    struct nm_governor_sum reserved = {0}, overrun = {0};
+    struct nm_governor_sum reserved = g->batches, overrun = {0};
     for (uint32_t i = 0; i < g->n; i++) {
         const struct endpoint_state *e = &g->endpoints[i];
         struct nm_governor_view v;

@@ -42,7 +42,8 @@ struct endpoint_state {
 struct nm_governor {
     uint32_t n;
     struct nm_governor_sum budget, spent, reserved;
-    bool lowered; /* below what was in use: nm_governor_check allows for it */
+    struct nm_governor_sum batches; /* of reserved, what is out in batches */
+    bool lowered;                   /* below what was in use: nm_governor_check allows for it */
     struct endpoint_state endpoints[];
 };
 

@@ -8,17 +8,51 @@
 
 enum { LEASES_A_TURN = 4096 };
 
-enum nm_err nm_lease_assign(struct nm_broker *b)
+static enum nm_err reserve_lease(struct nm_broker *b)
+{
+    if (b->n_leases < b->cap_leases)
+        return NM_OK;
+    size_t cap = b->cap_leases ? b->cap_leases * 2 : 64;
+    struct nm_queue_lease *bigger = realloc(b->leases, cap * sizeof *bigger);
+    if (!bigger)
+        return NM_ENOMEM;
+    b->leases = bigger;
+    b->cap_leases = cap;
+    return NM_OK;
+}
+
+/* Offline batches first: a person waits for them, for a moment. */
+static enum nm_err assign_batches(struct nm_broker *b)
 {
     while (b->n_leases < LEASES_A_TURN) {
-        if (b->n_leases == b->cap_leases) {
-            size_t cap = b->cap_leases ? b->cap_leases * 2 : 64;
-            struct nm_queue_lease *bigger = realloc(b->leases, cap * sizeof *bigger);
-            if (!bigger)
-                return NM_ENOMEM;
-            b->leases = bigger;
-            b->cap_leases = cap;
+        enum nm_err err = reserve_lease(b);
+        if (err)
+            return err;
+        struct nm_queue_lease *lease = &b->leases[b->n_leases];
+        err = nm_queue_assign_batch(b->queue, b->now, lease);
+        if (err)
+            return err == NM_ENOENT ? NM_OK : err;
+        err = nm_govern_lease(b, lease);
+        if (err == NM_ESTATE) { /* the budget does not hold it */
+            nm_queue_return(b->queue, lease->worker, lease->task.task);
+            return NM_OK;
         }
+        if (err)
+            return err;
+        b->n_leases++;
+    }
+    return NM_OK;
+}
+
+enum nm_err nm_lease_assign(struct nm_broker *b)
+{
+    enum nm_err failed = assign_batches(b);
+    if (failed)
+        return failed;
+    while (b->n_leases < LEASES_A_TURN) {
+        failed = reserve_lease(b);
+        if (failed)
+            return failed;
         nm_govern_gate(b);
         struct nm_queue_lease *lease = &b->leases[b->n_leases];
         enum nm_err err = nm_queue_assign(b->queue, b->now, lease);
@@ -126,7 +160,7 @@ static enum nm_err send_lease(struct nm_broker *b, const struct nm_queue_lease *
     err = nm_session_send(b, b->sessions[lease->worker], &msg);
     if (err) {
         nm_queue_return(b->queue, lease->worker, lease->task.task);
-        enum nm_err governed = lease->role == NM_QUEUE_GENERATOR ? nm_govern_unsent(b, lease) : NM_OK;
+        enum nm_err governed = lease->role != NM_QUEUE_ALIGNER ? nm_govern_unsent(b, lease) : NM_OK;
         return err == NM_ENOMEM ? err : governed;
     }
     nm_latency_sent(&b->latency, lease->task.task, nm_clock_mono_us());

@@ -121,7 +121,7 @@ static void check_holder(struct nm_check *c, const struct nm_queue_task *t)
     const struct nm_check_worker *w = t->worker < c->n_workers ? &c->workers[t->worker] : NULL;
     if (!w)
         nm_check_fails(c, "task %llu is %s with worker %u, which there is not", TASK(t->task), state, t->worker);
-    else if (w->role != (aligner ? NM_QUEUE_ALIGNER : NM_QUEUE_GENERATOR))
+    else if ((w->role == NM_QUEUE_ALIGNER) != aligner)
         nm_check_fails(c, "task %llu is %s with worker %u, which is of the other role", TASK(t->task), state,
                        t->worker);
     else if (t->state == NM_TASK_DONE)

@@ -159,7 +159,8 @@ static void set_hungry(struct nm_queue *q, struct worker *w)
 static void heard(struct nm_queue *q, struct worker *w, int64_t now)
 {
     w->seen = now;
-    link_append(&q->watch, &w->watch);
+    if (w->role != NM_QUEUE_BATCH)
+        link_append(&q->watch, &w->watch);
 }
 
 /* ---- the one place where a state changes ----------------------------------------------------- */
@@ -278,6 +279,15 @@ static enum nm_err task_add(struct nm_queue *q, uint64_t index, struct task **ou
     return NM_OK;
 }
 
+enum nm_err nm_queue_set_role(struct nm_queue *queue, uint32_t worker, enum nm_queue_role role)
+{
+    struct worker *w;
+    enum nm_err err = worker_add(queue, worker, &w);
+    if (!err)
+        w->role = role;
+    return err;
+}
+
 void nm_queue_restore_totals(struct nm_queue *queue, const struct nm_queue_totals *totals)
 {
     queue->totals = *totals;
@@ -383,12 +393,13 @@ bool nm_queue_expire(struct nm_queue *queue, int64_t now, uint32_t *worker)
 /* ---- leases -----------------------------------------------------------------------------------------------------
  */
 
-static bool may_open(const struct nm_queue *q)
+static bool may_open(const struct nm_queue *q, enum nm_queue_role role)
 {
     const struct nm_queue_totals *t = &q->totals;
     /* While calls fail, no more tasks are delayed than can be under way: endpoints that are down are not hammered. */
+    bool calls_fail = role == NM_QUEUE_GENERATOR && q->n_delayed >= q->generator_credit;
     return t->opened + t->extra - t->dead - t->dropped < q->options.goal && t->opened < q->options.opened_max &&
-           q->counts[NM_TASK_ACCEPTED] < q->options.backlog_max && q->n_delayed < q->generator_credit && !q->draining;
+           q->counts[NM_TASK_ACCEPTED] < q->options.backlog_max && !calls_fail && !q->draining;
 }
 
 static uint64_t secured_by(const struct nm_queue *q)
@@ -396,11 +407,13 @@ static uint64_t secured_by(const struct nm_queue *q)
     return q->totals.done + q->counts[NM_TASK_ACCEPTED] + q->counts[NM_TASK_ALIGNING];
 }
 
-static enum nm_err next_for_generator(struct nm_queue *q, int64_t now, struct task **task)
+/* role: who asks, a generator or a batch; paused: for it. */
+static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool paused, int64_t now,
+                             struct task **task)
 {
     while (q->n_delayed && q->delayed[0]->view.due_ms <= now)
         move(q, q->delayed[0], DUE, NM_QUEUE_NOBODY);
-    if (q->paused || link_is_alone(&q->hungry[NM_QUEUE_GENERATOR]))
+    if (paused || link_is_alone(&q->hungry[role]))
         return NM_ENOENT;
     if (!link_is_alone(&q->again)) {
         *task = OWNER_OF(q->again.next, struct task, link);
@@ -413,7 +426,7 @@ static enum nm_err next_for_generator(struct nm_queue *q, int64_t now, struct ta
         *task = OWNER_OF(q->ready.next, struct task, link);
         return NM_OK;
     }
-    if (!may_open(q))
+    if (!may_open(q, role))
         return NM_ENOENT;
     enum nm_err err = task_add(q, q->options.generation << NM_TASK_GENERATION | q->totals.opened, task);
     if (!err) {
@@ -456,6 +469,16 @@ static enum nm_err next_for_aligner(struct nm_queue *q, struct task **task)
     return NM_OK;
 }
 
+static void lease_to_next(struct nm_queue *q, struct task *task, struct nm_queue_lease *lease)
+{
+    struct worker *w = OWNER_OF(q->hungry[lease->role].next, struct worker, hungry);
+    lease->worker = w->number;
+    move(q, task, LEASE, lease->worker);
+    if (!link_is_alone(&w->hungry))
+        link_append(&q->hungry[lease->role], &w->hungry); /* the others first */
+    lease->task = task->view;
+}
+
 enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease)
 {
     queue->now = now;
@@ -464,17 +487,28 @@ enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue
     enum nm_err err = next_for_aligner(queue, &task);
     if (err == NM_ENOENT) {
         lease->role = NM_QUEUE_GENERATOR;
-        err = next_for_generator(queue, now, &task);
+        err = next_call(queue, lease->role, queue->paused, now, &task);
     }
-    if (err)
-        return err;
-    struct worker *w = OWNER_OF(queue->hungry[lease->role].next, struct worker, hungry);
-    lease->worker = w->number;
-    move(queue, task, LEASE, lease->worker);
-    if (!link_is_alone(&w->hungry))
-        link_append(&queue->hungry[lease->role], &w->hungry); /* the others first */
-    lease->task = task->view;
-    return NM_OK;
+    if (!err)
+        lease_to_next(queue, task, lease);
+    return err;
+}
+
+enum nm_err nm_queue_assign_batch(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease)
+{
+    queue->now = now;
+    struct task *task;
+    lease->role = NM_QUEUE_BATCH;
+    enum nm_err err = next_call(queue, lease->role, queue->paused & NM_PAUSE_OPERATOR, now, &task);
+    if (!err)
+        lease_to_next(queue, task, lease);
+    return err;
+}
+
+const char *nm_queue_role_name(enum nm_queue_role role)
+{
+    static const char *const names[NM_QUEUE_ROLES] = {"generator", "aligner", "batch"};
+    return names[role];
 }
 
 void nm_queue_return(struct nm_queue *queue, uint32_t worker, uint64_t index)

@@ -27,6 +27,7 @@
  *   2. READY and ACCEPTED tasks stand in their list, DELAYED ones in the heap, ordered by the time they are due.
  *   3. A worker is listed as hungry exactly if it has joined and holds fewer tasks than its credit.
  *   4. A worker that has joined or holds a lease is watched; the watched stand in the order they were last heard of.
+ *      A batch is not: its leases do not run out.
  *   5. opened = done + dead + dropped + the open ones, and tasks are opened only while opened - dead - dropped <
  *      goal.  No call is leased while accepted, aligning, done and leased ones together reach the goal.  Extra tasks
  *      (EXTRA in their number) are the caller's to open beyond it, and count beside: opened + extra = done + ...
@@ -75,7 +76,8 @@ static inline bool nm_task_is_extra(uint64_t task)
     return (task & NM_TASK_EXTRA) != 0;
 }
 
-enum nm_queue_role { NM_QUEUE_GENERATOR, NM_QUEUE_ALIGNER, NM_QUEUE_ROLES };
+/* A BATCH is a generator that makes no calls itself: its tasks are out in a file for days.  Numbers are on disk. */
+enum nm_queue_role { NM_QUEUE_GENERATOR, NM_QUEUE_ALIGNER, NM_QUEUE_BATCH, NM_QUEUE_ROLES };
 
 enum { NM_QUEUE_NOBODY = UINT32_MAX };
 
@@ -162,10 +164,17 @@ void nm_queue_mute(struct nm_queue *queue, uint32_t worker);
 /* nm_queue_expire - let one worker go that has been silent for too long; false: there is none.  Call until false. */
 bool nm_queue_expire(struct nm_queue *queue, int64_t now, uint32_t *worker);
 
+/* nm_queue_set_role - of a worker whose tasks are about to be restored.  NM_ENOMEM. */
+enum nm_err nm_queue_set_role(struct nm_queue *queue, uint32_t worker, enum nm_queue_role role);
+
 /* nm_queue_assign - lease one task to one worker with credit left, workers in turn, texts to aligners first.  Opens a
  * new task if none waits and the goal needs it.  NM_ENOENT: nothing to do for anybody; NM_ENOMEM.  O(1), or O(log n)
  * where delayed tasks fall due. */
 enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease);
+
+/* nm_queue_assign_batch - the same for a batch with credit left: what holds up calls does not hold it up, but for the
+ * operator. */
+enum nm_err nm_queue_assign_batch(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease);
 
 /* nm_queue_wants_extra - a generator is free, the goal is secured, and nothing waits: an extra task could be opened.
  * nm_queue_open_extra - open one; it is the next to be leased.  NM_ENOMEM. */
@@ -235,6 +244,7 @@ int64_t nm_queue_oldest_ms(const struct nm_queue *queue, int64_t now);
 bool nm_queue_get(const struct nm_queue *queue, uint64_t task, struct nm_queue_task *out); /* false: not open */
 
 const char *nm_task_state_name(enum nm_task_state state);
+const char *nm_queue_role_name(enum nm_queue_role role); /* "generator", "aligner", "batch": as hello has it */
 
 /* nm_queue_check - verify every invariant: O(open tasks + workers).  NM_ESTATE: diag says which is broken. */
 enum nm_err nm_queue_check(const struct nm_queue *queue, struct nm_diag *diag);

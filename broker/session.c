@@ -198,6 +198,22 @@ static void send_welcome(struct nm_broker *b, const struct nm_peer *peer, const 
     nm_broker_reply(b, peer, &msg);
 }
 
+static enum nm_queue_role role_of(const struct nm_msg_hello *hello)
+{
+    enum nm_queue_role role = 0;
+    while (role < NM_QUEUE_ROLES && !is(hello->role, nm_queue_role_name(role)))
+        role++;
+    return role;
+}
+
+static bool has_endpoint(const struct nm_broker *b, struct nm_str name)
+{
+    for (uint32_t i = 0; i < b->project->n_endpoints; i++)
+        if (is(name, b->project->endpoints[i].name))
+            return true;
+    return false;
+}
+
 /* Why this hello is refused; NULL: it is not. */
 static const char *objection(struct nm_broker *b, const struct nm_msg_hello *hello, enum nm_err *code)
 {
@@ -211,8 +227,10 @@ static const char *objection(struct nm_broker *b, const struct nm_msg_hello *hel
     *code = NM_EFORMAT;
     if (hello->worker.len == 0)
         return "hello: the worker's id is empty";
-    if (!is(hello->role, "generator") && !is(hello->role, "aligner"))
-        return "hello: the role must be generator or aligner";
+    if (role_of(hello) == NM_QUEUE_ROLES)
+        return "hello: the role must be generator, aligner or batch";
+    if (role_of(hello) == NM_QUEUE_BATCH && !has_endpoint(b, hello->endpoint))
+        return "hello: a batch is for an endpoint of the project, and there is none of that name";
     return NULL;
 }
 
@@ -229,7 +247,7 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
         send_welcome(b, peer, NULL); /* it sees the run's id and leaves: what it holds is another run's */
         return NM_OK;
     }
-    enum nm_queue_role role = is(hello->role, "aligner") ? NM_QUEUE_ALIGNER : NM_QUEUE_GENERATOR;
+    enum nm_queue_role role = role_of(hello);
     struct session *s;
     uint32_t number;
     enum nm_err err = nm_ledger_worker(b->ledger, role, hello->worker, hello->endpoint, &number);
@@ -261,7 +279,7 @@ enum nm_err nm_session_hello(struct nm_broker *b, const struct nm_peer *peer, co
         return err;
     if (role == NM_QUEUE_ALIGNER)
         nm_ledger_skip_places(b->ledger, number, hello->places);
-    nm_info("%s %s of %s (pid %llu) joins with %zu held", role == NM_QUEUE_ALIGNER ? "aligner" : "generator",
+    nm_info("%s %s of %s (pid %llu) joins with %zu held", nm_queue_role_name(role),
             nm_ledger_get_worker(b->ledger, number)->id, s->host, (unsigned long long)s->pid, hello->n_holding);
     send_welcome(b, peer, nm_ledger_get_worker(b->ledger, number));
     if (role == NM_QUEUE_GENERATOR) {

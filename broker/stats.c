@@ -139,7 +139,7 @@ static json_t *worker_json(const struct nm_broker *b, uint32_t i)
     const struct session *s = i < b->n_sessions ? b->sessions[i] : NULL;
     json_t *o = json_object();
     json_object_set_new(o, "id", json_string(w->id));
-    json_object_set_new(o, "role", json_string(w->role == NM_QUEUE_ALIGNER ? "aligner" : "generator"));
+    json_object_set_new(o, "role", json_string(nm_queue_role_name(w->role)));
     json_object_set_new(o, "connected", json_boolean(s && s->connected));
     nm_shape_set(o, "in_flight", nm_queue_in_flight(b->queue, i));
     if (w->role == NM_QUEUE_ALIGNER) {

@@ -288,6 +288,40 @@ static void test_a_call_in_flight_counts_at_its_most(void **state)
     nm_governor_destroy(&g);
 }
 
+/* A batch has the budget to keep to, and nothing else. */
+static void test_batches_count_in_the_budget_alone(void **state)
+{
+    (void)state;
+    static const struct nm_governor_limits tight = {
+        .concurrency = 1, .weight = 1, .max_tokens = 100, .requests_per_minute = 1, .price_out = 1000000};
+    const struct nm_governor_sum budget = {.requests = 4};
+    struct nm_governor *g = nm_governor_new(&tight, 1, &budget);
+    struct nm_grant batch[3], call;
+    struct nm_governor_view view;
+    struct nm_diag diag = {""};
+    nm_governor_failed(g, 0, NM_WHY_QUOTA, 0, 0);
+    assert_false(nm_governor_pick(g, 0, &call));
+    for (int i = 0; i < 3; i++)
+        assert_true(nm_governor_pick_batch(g, 0, &batch[i]));
+    nm_governor_revive(g);
+    assert_true(nm_governor_pick(g, 1, &call)); /* the window of one and the minute's one are still free */
+    struct nm_grant none;
+    assert_false(nm_governor_pick_batch(g, 0, &none)); /* the budget's four are out */
+    assert_int_equal(nm_governor_check(g, 1, &diag), NM_OK);
+    nm_governor_settle(g, &batch[0], 50, 20, 2);
+    nm_governor_release(g, &batch[1]);
+    nm_governor_charge(g, &batch[2], 2);
+    nm_governor_look(g, 0, 2, &view);
+    assert_int_equal(view.in_flight, 1);
+    assert_int_equal(view.requests_last_minute, 1);
+    assert_int_equal(view.spent.requests, 2);
+    assert_int_equal(nm_governor_spent(g).money, 20 + 100);
+    assert_true(nm_governor_pick_batch(g, 0, &none));
+    assert_false(nm_governor_pick_batch(g, 0, &batch[0]));
+    assert_int_equal(nm_governor_check(g, 2, &diag), NM_OK);
+    nm_governor_destroy(&g);
+}
+
 static void test_uncounted_answers_cost_the_most(void **state)
 {
     (void)state;
@@ -487,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_same_seed),
         cmocka_unit_test(test_budget_to_the_last_call),
         cmocka_unit_test(test_a_call_in_flight_counts_at_its_most),
+        cmocka_unit_test(test_batches_count_in_the_budget_alone),
         cmocka_unit_test(test_uncounted_answers_cost_the_most),
         cmocka_unit_test(test_retry_after_holds),
         cmocka_unit_test(test_quota_is_found_out_by_one_call),

@@ -193,6 +193,60 @@ static void test_leases_run_out(void **state)
     nm_queue_destroy(&q);
 }
 
+/* A batch has its tasks out for days, over restarts and without a word; only the operator's pause stops it. */
+static void test_batches_keep_their_leases(void **state)
+{
+    (void)state;
+    struct nm_queue *q = make(usual);
+    struct nm_queue_lease lease;
+    uint32_t worker;
+    join(q, 1, NM_QUEUE_GENERATOR, 1);
+    join(q, 2, NM_QUEUE_BATCH, 2);
+    nm_queue_pause(q, NM_PAUSE_GOVERNOR, true);
+    nm_queue_pause(q, NM_PAUSE_ENDPOINTS, true);
+    assert_idle(q, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(nm_queue_assign_batch(q, 0, &lease), NM_OK);
+        assert_int_equal(lease.worker, 2);
+        assert_int_equal(lease.role, NM_QUEUE_BATCH);
+    }
+    assert_int_equal(nm_queue_assign_batch(q, 0, &lease), NM_ENOENT); /* no credit left */
+    nm_queue_pause(q, NM_PAUSE_GOVERNOR, false);
+    nm_queue_pause(q, NM_PAUSE_ENDPOINTS, false);
+    assert_int_equal(must_assign(q, 0).task.task, 2);
+    assert_idle(q, 0); /* the goal's third: two are out */
+    nm_queue_mute(q, 2);
+    assert_true(nm_queue_expire(q, 1000000, &worker));
+    assert_int_equal(worker, 1);
+    assert_false(nm_queue_expire(q, 1000000, &worker));
+    assert_int_equal(state_of(q, 0), NM_TASK_LEASED);
+    assert_int_equal(state_of(q, 1), NM_TASK_LEASED);
+    assert_whole(q);
+    /* the same after a restart */
+    struct nm_queue_task view;
+    assert_true(nm_queue_get(q, 0, &view));
+    struct nm_queue *after = make(usual);
+    nm_queue_restore_totals(after, nm_queue_get_totals(q));
+    assert_int_equal(nm_queue_set_role(after, 2, NM_QUEUE_BATCH), NM_OK);
+    assert_int_equal(nm_queue_restore(after, &view, 0), NM_OK);
+    assert_false(nm_queue_expire(after, 1000000, &worker));
+    assert_int_equal(state_of(after, 0), NM_TASK_LEASED);
+    /* back with what it holds, for no more: its answer is taken, and what it gives back is another's */
+    const struct nm_queue_hold hold = {0, 1};
+    assert_int_equal(nm_queue_join(q, 2, NM_QUEUE_BATCH, 0, &hold, 1, 2000000), NM_OK);
+    assert_int_equal(state_of(q, 1), NM_TASK_READY);
+    assert_int_equal(nm_queue_response(q, 2, 0, 1, false), NM_VERDICT_APPLIED);
+    assert_int_equal(nm_queue_assign_batch(q, 2000000, &lease), NM_ENOENT);
+    nm_queue_pause(q, NM_PAUSE_OPERATOR, true);
+    join(q, 3, NM_QUEUE_BATCH, 5);
+    assert_int_equal(nm_queue_assign_batch(q, 2000000, &lease), NM_ENOENT);
+    nm_queue_pause(q, NM_PAUSE_OPERATOR, false);
+    assert_int_equal(nm_queue_assign_batch(q, 2000000, &lease), NM_OK);
+    assert_whole(q);
+    nm_queue_destroy(&q);
+    nm_queue_destroy(&after);
+}
+
 static void test_a_late_answer_beats_the_new_lease(void **state)
 {
     (void)state;
@@ -1103,6 +1157,7 @@ int main(void)
         cmocka_unit_test(test_no_more_than_the_goal_needs),
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_leases_run_out),
+        cmocka_unit_test(test_batches_keep_their_leases),
         cmocka_unit_test(test_a_late_answer_beats_the_new_lease),
         cmocka_unit_test(test_hello_keeps_what_is_held),
         cmocka_unit_test(test_failures_wait_longer_and_longer),
