@@ -9,6 +9,7 @@ enum {
     MINUTE_MS = 60000,
     BURST_MS = 2000,     /* grants may run ahead of their pace by so much */
     PROMPT_FIRST = 4096, /* tokens of a prompt at most, before one was seen */
+    PROMPT_EPOCH = 64,   /* after so many, the largest of them is what counts */
     PATIENCE = 5,        /* failures in a row that are no reason to pause */
     PAUSE_MS = 500,      /* after the next one; doubles with each */
     PAUSE_MAX_MS = 30000,
@@ -355,10 +356,19 @@ void nm_governor_failed(struct nm_governor *g, uint32_t endpoint, enum nm_govern
 void nm_governor_prompt(struct nm_governor *g, uint32_t endpoint, uint64_t tokens)
 {
     struct endpoint_state *e = &g->endpoints[endpoint];
-    if (tokens <= e->prompt)
+    if (tokens == 0)
         return;
-    e->prompt = tokens > UINT32_MAX ? UINT32_MAX : tokens + tokens / 8; /* the next may be a little larger */
-    e->changed = true;
+    tokens = tokens > UINT32_MAX ? UINT32_MAX : tokens;
+    e->prompt_seen = tokens > e->prompt_seen ? tokens : e->prompt_seen;
+    bool over = ++e->prompts == PROMPT_EPOCH; /* bounds become tighter as generators learn */
+    if (tokens > e->prompt || over) {
+        e->prompt = e->prompt_seen + e->prompt_seen / 8; /* the next may be a little larger */
+        e->changed = true;
+    }
+    if (over) {
+        e->prompts = 0;
+        e->prompt_seen = 0;
+    }
 }
 
 void nm_governor_revive(struct nm_governor *g)

@@ -116,7 +116,7 @@ void nm_governor_charge(struct nm_governor *governor, const struct nm_grant *gra
  * answered: latency as the generator measured it; widens the window or narrows it.
  * failed: RATE narrows the window and pauses for retry_ms, or a back-off that doubles; TROUBLE pauses after some in
  * a row, QUOTA for minutes, and one call at a time finds out whether it is over.
- * prompt: no call has had a larger prompt yet than this bound in tokens. */
+ * prompt: a call's prompt had at most so many tokens (0: not known); grants reserve the most of the last ones. */
 void nm_governor_answered(struct nm_governor *governor, uint32_t endpoint, int64_t latency_ms, int64_t now);
 void nm_governor_failed(struct nm_governor *governor, uint32_t endpoint, enum nm_governor_why why, int64_t retry_ms,
                         int64_t now);

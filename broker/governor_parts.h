@@ -31,8 +31,9 @@ struct endpoint_state {
     struct nm_governor_sum reserved, spent, overrun;
     struct slot slots[64];           /* by second modulo 64 */
     double request_pace, token_pace; /* ms: the theoretical time of arrival of the next one */
-    uint64_t prompt;
-    int64_t turn; /* smooth weighted round robin */
+    uint64_t prompt, prompt_seen;    /* tokens at most: what a grant reserves; of the present epoch */
+    uint32_t prompts;                /* of it */
+    int64_t turn;                    /* smooth weighted round robin */
     uint32_t failures;
     enum nm_governor_why why;
     int64_t paused_until;

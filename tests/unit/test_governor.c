@@ -514,6 +514,30 @@ static void test_cut_and_recovery(void **state)
     nm_governor_destroy(&g);
 }
 
+/* What a grant reserves for the prompt: more at once when a larger one was seen, less after some that were smaller.
+ */
+static void test_the_largest_prompt_of_late(void **state)
+{
+    (void)state;
+    const struct nm_governor_limits one = {.concurrency = 4, .weight = 1, .max_tokens = 100};
+    const struct nm_governor_sum budget = {.tokens = 1000000};
+    struct nm_governor *g = nm_governor_new(&one, 1, &budget);
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 4096); /* before any */
+    nm_governor_prompt(g, 0, 0);                              /* not known */
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 4096);
+    nm_governor_prompt(g, 0, 1600);
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 1800);
+    for (int i = 0; i < 62; i++)
+        nm_governor_prompt(g, 0, 400);
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 1800);
+    for (int i = 0; i < 65; i++)
+        nm_governor_prompt(g, 0, 400);
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 450);
+    nm_governor_prompt(g, 0, 800);
+    assert_int_equal(nm_governor_most(g, 0).tokens_in, 900);
+    nm_governor_destroy(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_a_batching_server_is_kept_busy),
         cmocka_unit_test(test_a_queueing_server_is_not_flooded),
         cmocka_unit_test(test_cut_and_recovery),
+        cmocka_unit_test(test_the_largest_prompt_of_late),
     };
     return cmocka_run_group_tests_name("governor", tests, NULL, NULL);
 }

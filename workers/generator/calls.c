@@ -86,15 +86,6 @@ static void refuse(struct nm_generator *g, struct nm_job *job, enum nm_err err)
     nm_generator_fail(g, job, &fault, 60000, 0);
 }
 
-/* Every token of a byte-level or byte-fallback vocabulary stands for one byte at least; a chat template adds some. */
-static uint64_t prompt_bound(const struct nm_prompt_text *prompt)
-{
-    uint64_t bound = 64;
-    for (size_t i = 0; i < prompt->n; i++)
-        bound += strlen(prompt->messages[i].text) + 16;
-    return bound;
-}
-
 /* A prompt as long as one that did not fit goes without its examples at once. */
 enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint)
 {
@@ -104,12 +95,13 @@ enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct 
     do {
         nm_buf_reset(&g->body);
         err = nm_recipe_ask(g->recipe, &job->task, endpoint->config, constraint, &job->arena, &job->call, &g->body);
-        job->prompt_bound = err == NM_OK ? prompt_bound(&job->call.prompt) : 0;
+        job->prompt_bytes = err == NM_OK ? nm_bound_bytes(&job->call.prompt) : 0;
         if (err != NM_OK || job->call.brief || endpoint->overflowed_at == 0 ||
-            job->prompt_bound < endpoint->overflowed_at)
+            job->prompt_bytes < endpoint->overflowed_at)
             break;
         job->call.brief = true;
     } while (true);
+    job->prompt_bound = err == NM_OK ? nm_bound_tokens(&endpoint->bound, &job->call.prompt) : 0;
     job->request = nm_generator_request_key(endpoint, (struct nm_str){g->body.data, g->body.len});
     return err;
 }
@@ -277,11 +269,11 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
 
 static void note_overflow(struct nm_endpoint *e, const struct nm_job *job)
 {
-    if (e->overflowed_at != 0 && e->overflowed_at <= job->prompt_bound)
+    if (e->overflowed_at != 0 && e->overflowed_at <= job->prompt_bytes)
         return;
-    e->overflowed_at = job->prompt_bound;
+    e->overflowed_at = job->prompt_bytes;
     nm_info("endpoint %s: a prompt of at most %llu tokens is too long for it: longer ones go without examples",
-            shown(e), (unsigned long long)job->prompt_bound);
+            shown(e), (unsigned long long)job->prompt_bytes);
 }
 
 /* The request's trouble, not the endpoint's: logged as an answer that breaks a rule, and not asked again as it was.
@@ -354,6 +346,7 @@ static void learn(struct nm_generator *g, const struct nm_job *job)
         (void)nm_pool_failure(&g->pool, job->endpoint, &fault, nm_clock_mono_ms());
     } else if (job->response.status == 200 && job->response.rule.len == 0 && !job->response.reused) {
         nm_pool_success(&g->pool, job->endpoint, nm_clock_mono_ms());
+        nm_bound_learn(&job->endpoint->bound, &job->call.prompt, job->prompt_bound, job->tokens_in);
     }
 }
 

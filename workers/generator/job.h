@@ -22,7 +22,9 @@ struct nm_job {
     bool canary;           /* asks whether grammars are honoured; without a task it is not in the table */
     bool granted;          /* of a task, whose call it uses up */
     uint64_t request;      /* key of the request's body (reuse.c) */
-    uint64_t prompt_bound; /* tokens of the prompt at most */
+    uint64_t prompt_bytes; /* tokens of the prompt at most, by its bytes */
+    uint64_t prompt_bound; /* the same, as well as is known */
+    uint64_t tokens_in;    /* ANSWERED and judged: as the endpoint counted; 0: it does not */
     struct nm_arena arena; /* of the task, the answer, the failure */
     struct nm_msg_task task;
     struct nm_recipe_call call;

@@ -55,6 +55,7 @@ static enum nm_err verdict_of(struct nm_judge *judge, struct nm_job *job, struct
     nm_debug("task %llu.%llu: %s %s: %s", (unsigned long long)job->number, (unsigned long long)job->attempt,
              response->accepted ? "accepted" : response->rule.ptr, response->detail.ptr, response->text.ptr);
     job->accepted = response->accepted;
+    job->tokens_in = response->tokens_in;
     job->unreadable =
         job->response.rule.len == 0 && response->rule.len > 0 && strcmp(response->rule.ptr, NM_RULE_UNREADABLE) == 0;
     if (job->unreadable)

@@ -56,8 +56,10 @@ enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project,
 
 void nm_pool_clean_up(struct nm_pool *pool)
 {
-    for (size_t i = 0; i < pool->n; i++)
+    for (size_t i = 0; i < pool->n; i++) {
         nm_llm_target_destroy(&pool->endpoints[i].target);
+        nm_bound_clean_up(&pool->endpoints[i].bound);
+    }
     free(pool->endpoints);
     *pool = (struct nm_pool){0};
 }

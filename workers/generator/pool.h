@@ -9,6 +9,7 @@
 
 #include "common/hash.h"
 #include "schemas/project.h"
+#include "workers/generator/bound.h"
 #include "workers/generator/breaker.h"
 #include "workers/generator/chat.h"
 #include "workers/generator/llm.h"
@@ -23,7 +24,8 @@ struct nm_endpoint {
     enum nm_constraint trying, honours; /* the kind that the next canary is for; the kind found, or NONE */
     struct nm_breaker breaker;
     unsigned refusals;      /* requests not taken, in a row */
-    uint64_t overflowed_at; /* the smallest prompt that was too long for its context, as a bound in tokens; 0: none */
+    uint64_t overflowed_at; /* the smallest prompt that was too long for its context, by its bytes; 0: none */
+    struct nm_bound bound;  /* on the tokens of a prompt */
     int64_t turn;           /* smooth weighted round robin */
     char why[640];          /* the last failure's line */
 };
