@@ -106,6 +106,9 @@ enum nm_err nm_answer_failure(struct nm_broker *b, struct session *s, const stru
     }
     /* An endpoint of no use gets no more calls; its tasks are another's at once, or wait for its return. */
     bool blocked = failure->fatal && endpoint_failed(b, failure);
+    nm_govern_gate(b);
+    if (nm_governor_serves(b->governor, b->now)) /* the wait is that endpoint's: another may take the task */
+        retry = 0;
     bool applied = nm_queue_failure(b->queue, s->number, failure->task, failure->attempt,
                                     leaving || blocked ? -1 : retry, b->now);
     struct nm_queue_task view;

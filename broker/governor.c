@@ -206,6 +206,14 @@ bool nm_governor_pick_batch(struct nm_governor *g, uint32_t endpoint, struct nm_
     return true;
 }
 
+bool nm_governor_serves(const struct nm_governor *g, int64_t now)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        if (!g->endpoints[i].blocked && now >= g->endpoints[i].paused_until)
+            return true;
+    return false;
+}
+
 bool nm_governor_has_room(const struct nm_governor *g, int64_t now)
 {
     for (uint32_t i = 0; i < g->n; i++)

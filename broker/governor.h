@@ -101,6 +101,9 @@ bool nm_governor_pick(struct nm_governor *governor, int64_t now, struct nm_grant
  * a batch has its own at the provider.  false: the budget does not hold it. */
 bool nm_governor_pick_batch(struct nm_governor *governor, uint32_t endpoint, struct nm_grant *grant);
 
+/* nm_governor_serves - some endpoint is neither paused nor blocked, if perhaps busy. */
+bool nm_governor_serves(const struct nm_governor *governor, int64_t now);
+
 /* nm_governor_has_room - nm_governor_pick would grant.  nm_governor_most - what it would reserve there. */
 bool nm_governor_has_room(const struct nm_governor *governor, int64_t now);
 struct nm_grant nm_governor_most(const struct nm_governor *governor, uint32_t endpoint);

@@ -279,6 +279,7 @@ struct nm_ledger_failed {
     uint32_t count; /* 0: every call of the attempt was answered */
     int64_t at_ms;
     uint64_t status;
+    uint64_t tokens_in, tokens_out; /* of the last one, where its server counted them */
     char kind[64], endpoint[NM_NAME_MAX + 1], detail[512];
 };
 

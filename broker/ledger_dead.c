@@ -58,6 +58,10 @@ enum nm_err nm_ledger_failure(struct nm_ledger *ledger, const struct nm_msg_fail
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !err; i++)
         err = nm_record_put_text(bytes, texts[i].text.ptr,
                                  texts[i].text.len < texts[i].max ? texts[i].text.len : texts[i].max);
+    if (!err)
+        err = nm_record_put(bytes, failure->tokens_in, 8);
+    if (!err)
+        err = nm_record_put(bytes, failure->tokens_out, 8);
     return err ? err
                : nm_ledger_add_put(ledger, ledger->failures, nm_key_u64x2(failure->task, failure->attempt), offset);
 }
@@ -149,6 +153,10 @@ static enum nm_err read_failure(struct nm_txn *txn, void *ctx, struct nm_diag *d
     copy_text(q->failed->kind, sizeof q->failed->kind, &in);
     copy_text(q->failed->endpoint, sizeof q->failed->endpoint, &in);
     copy_text(q->failed->detail, sizeof q->failed->detail, &in);
+    if (in.left > 0) { /* records of earlier versions end here */
+        q->failed->tokens_in = nm_record_get(&in, 8);
+        q->failed->tokens_out = nm_record_get(&in, 8);
+    }
     return in.bad ? damaged(q->ledger, "a failure", q->task, diag) : NM_OK;
 }
 

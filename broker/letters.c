@@ -63,6 +63,8 @@ static json_t *failure_json(const struct nm_ledger_failed *f, uint64_t attempt)
     json_t *o = nm_shape_failure(f->kind, f->status, f->endpoint, f->detail, f->at_ms);
     nm_shape_set(o, "attempt", attempt);
     nm_shape_set(o, "count", f->count);
+    nm_shape_set(o, "tokens_in", f->tokens_in);
+    nm_shape_set(o, "tokens_out", f->tokens_out);
     return o;
 }
 

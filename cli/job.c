@@ -147,9 +147,14 @@ static enum nm_err start_worker(struct nm_job *job, const char *role, unsigned n
     if (err != NM_OK)
         return nm_fail(diag, err, "%s: the path is too long", job->place.state);
     bool aligner = strcmp(role, "aligner") == 0;
-    const char *const argv[] = {
-        program, "--broker", job->endpoints.broker, "--state", state, aligner ? "--bind" : NULL, "tcp://127.0.0.1:*",
-        NULL};
+    const char *const argv[] = {program,
+                                "--broker",
+                                job->endpoints.broker,
+                                "--state",
+                                state,
+                                aligner ? "--bind" : "--project-dir",
+                                aligner ? "tcp://127.0.0.1:*" : job->place.project_dir,
+                                NULL};
     return nm_crew_start(job->crew, role, number, argv, diag);
 }
 

@@ -22,6 +22,11 @@ nm_python_test(broker_tools)
 nm_python_test(stats_schema)
 nm_python_test(generator TIMEOUT 300)
 nm_python_test(constraints TIMEOUT 300)
+
+# What a ledger knows of calls, for test_hostile.py.
+add_executable(response_log integration/response_log.c)
+target_link_libraries(response_log PRIVATE nm_flags nm_ledger nm_store nm_messages nm_base PkgConfig::JANSSON)
+nm_python_test(hostile TIMEOUT 300)
 nm_python_test(budget TIMEOUT 600)
 nm_python_test(run TIMEOUT 900)
 nm_python_test(real_llm TIMEOUT 1200)

@@ -267,13 +267,15 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
     return NM_OK;
 }
 
+/* Prompts of about the same size would not fit either. */
 static void note_overflow(struct nm_endpoint *e, const struct nm_job *job)
 {
-    if (e->overflowed_at != 0 && e->overflowed_at <= job->prompt_bytes)
+    uint64_t about = job->prompt_bytes - job->prompt_bytes / 8;
+    if (e->overflowed_at != 0 && e->overflowed_at <= about)
         return;
-    e->overflowed_at = job->prompt_bytes;
-    nm_info("endpoint %s: a prompt of at most %llu tokens is too long for it: longer ones go without examples",
-            shown(e), (unsigned long long)job->prompt_bytes);
+    e->overflowed_at = about;
+    nm_info("endpoint %s: prompts of more than about %llu bytes are too long for it, and go without examples",
+            shown(e), (unsigned long long)about);
 }
 
 /* The request's trouble, not the endpoint's: logged as an answer that breaks a rule, and not asked again as it was.

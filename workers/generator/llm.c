@@ -335,6 +335,8 @@ static void reap(struct nm_llm *llm)
             continue;
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &slot);
         const char *text = slot->error[0] != '\0' ? slot->error : curl_easy_strerror(rc);
+        if (slot->sent > 1) /* curl's words are of our own stopping it */
+            text = "the kept-alive connection was closed before an answer";
         nm_llm_target_mask(slot->target, slot->error, strlen(slot->error));
         finish(slot, fault_of(slot, rc), rc == CURLE_OK ? "" : text);
     }

@@ -17,6 +17,8 @@ static const char usage[] =
     "\n"
     "  --broker ENDPOINT     of the broker: tcp://HOST:PORT\n"
     "  --state DIR           keeps the worker's id and the answers not yet acknowledged; one process a directory\n"
+    "  --project-dir DIR     where a relative api_key_file or ca_file is looked for (default: the working "
+    "directory)\n"
     "  --concurrency N       calls in flight at most (default: what the project's endpoints allow)\n"
     "  --give-up SECONDS     leave when no endpoint has given a good answer for so long (default 300; 0: never)\n"
     "  --drain SECONDS       on SIGTERM or Ctrl-C wait so long for calls in flight (default 60); a second signal\n"
@@ -38,7 +40,7 @@ static const char usage[] =
     "its\n"
     "model is waited for (--give-up, default 60).\n"
     "\n"
-    "API keys come from the environment variable that the project names (api_key_env).\n"
+    "API keys come from the environment variable or the file that the project names (api_key_env, api_key_file).\n"
     "Exit codes: 0 done, 2 command line, 3 project or template, 4 broker or endpoint, 5 storage, 130 stopped.\n";
 
 enum option_id {
@@ -48,6 +50,7 @@ enum option_id {
     OPT_GIVE_UP,
     OPT_DRAIN,
     OPT_JOIN,
+    OPT_PROJECT_DIR,
     OPT_EXIT_WHEN_DONE,
     OPT_LOG_LEVEL,
     OPT_SEED,
@@ -83,6 +86,9 @@ static bool set(struct command *c, int id, const char *value)
         return true;
     case OPT_STATE:
         c->run.state_dir = value;
+        return true;
+    case OPT_PROJECT_DIR:
+        c->run.project_dir = value;
         return true;
     case OPT_CONCURRENCY:
         c->run.concurrency = n;
@@ -123,6 +129,7 @@ static int parse(int argc, char **argv, struct command *c)
 {
     static const struct option run_options[] = {{"broker", required_argument, NULL, OPT_BROKER},
                                                 {"state", required_argument, NULL, OPT_STATE},
+                                                {"project-dir", required_argument, NULL, OPT_PROJECT_DIR},
                                                 {"concurrency", required_argument, NULL, OPT_CONCURRENCY},
                                                 {"give-up", required_argument, NULL, OPT_GIVE_UP},
                                                 {"drain", required_argument, NULL, OPT_DRAIN},
