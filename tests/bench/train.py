@@ -52,7 +52,8 @@ def transformers(*flags):
     def measure(args):
         steps = args.base_steps if "--shape" in flags else args.steps
         out, memory = run([sys.executable, str(PEER), "--model", args.model, "--train", args.train, "--gold", args.gold,
-                           "--max-steps", str(steps), "--threads", str(args.threads), *flags],
+                           "--max-steps", str(steps), "--untimed", str(args.untimed), "--threads",
+                           str(args.threads), *flags],
                           environment={"GOMP_SPINCOUNT": "10000", **os.environ})
         done = json.loads(out.strip().split("\n")[-1])
         return done["train_tokens_per_s"] * done["train_seconds"], done["train_seconds"], memory
@@ -132,14 +133,15 @@ def main():
     p = argparse.ArgumentParser()
     for name in ["--program", "--train-step", "--model", "--train", "--gold"]:
         p.add_argument(name, required=True)
-    p.add_argument("--steps", type=int, default=40)
+    p.add_argument("--steps", type=int, default=30)
+    p.add_argument("--untimed", type=int, default=3, help="steps of transformers before its clock starts")
     p.add_argument("--base-steps", type=int, default=4)
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--quick", action="store_true", help="one round of a few steps: does it run?")
     args = p.parse_args()
     if args.quick:
-        args.steps, args.base_steps, args.rounds = 6, 1, 1
+        args.steps, args.base_steps, args.rounds, args.untimed = 6, 1, 1, 0
     print(f"load average {os.getloadavg()[0]:.1f} at the start\n")
     lines = [line for shape, rows in SETS for line in report(args, shape, rows)]
     print(f"load average {os.getloadavg()[0]:.1f} at the end\n")

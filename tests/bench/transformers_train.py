@@ -3,11 +3,12 @@
 
 usage: transformers_train.py --model DIR --train FILE --gold FILE [--mode default|grouped] [--bf16]
        [--epochs 3] [--batch 32] [--lr 5e-4] [--warmup 0.1] [--seed 13] [--threads 2] [--max-length 256]
-       [--limit N] [--max-steps N] [--shape base]
+       [--limit N] [--max-steps N] [--untimed N] [--shape base]
 
 --mode default   what the transformers examples do: random batches padded to their longest sentence, AdamW
 --mode grouped   its best on a CPU: batches of similar length in random order, fused AdamW
 --bf16           forward and loss under bf16 autocast
+--untimed N      the clock starts after so many steps: what is made once (a kernel for each new shape) is left out
 --shape base     time a BERT-base with random weights on random batches of 32 x 36 tokens, for --max-steps steps; model
                  and data are not read
 
@@ -42,6 +43,7 @@ def parse_args():
     p.add_argument("--max-length", type=int, default=256)
     p.add_argument("--limit", type=int, help="train on the first N sentences only")
     p.add_argument("--max-steps", type=int, help="stop training after N steps (for timing)")
+    p.add_argument("--untimed", type=int, default=0)
     p.add_argument("--shape", choices=["base"])
     return p.parse_args()
 
@@ -137,13 +139,15 @@ def train(model, items, args):
             optimizer.zero_grad()
             sums.append(loss.item())
             done += 1
+            if done == args.untimed:
+                real, start = 0, time.perf_counter()
             if done % 20 == 0:
                 rate = real / (time.perf_counter() - start)
                 print(f"step {done}/{steps} loss {sum(sums[-20:]) / 20:.4f} {rate:.0f} tokens/s", file=sys.stderr)
-            if args.max_steps and done >= args.max_steps:
+            if args.max_steps and done >= args.max_steps + args.untimed:
                 break
         losses.append(sum(sums) / max(1, len(sums)))
-        if args.max_steps and done >= args.max_steps:
+        if args.max_steps and done >= args.max_steps + args.untimed:
             break
     seconds = time.perf_counter() - start
     return {"train_tokens_per_s": real / seconds, "train_seconds": seconds, "steps": done, "losses": losses}
