@@ -9,7 +9,7 @@
 #include "workers/trainer/floats.h"
 
 enum {
-    ROW_UNIT = 16,
+    ROW_UNIT = NM_GEMM_ROWS,
     SPIN = 2000 /* looks at the barrier before a thread sleeps: some 20 us, what waking it would cost */
 };
 

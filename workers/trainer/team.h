@@ -44,7 +44,7 @@ struct part {
     size_t lo, n; /* first row, number of rows */
 };
 
-/* part_of - called by every thread of a region.  Rows come in multiples of 16, as OpenBLAS's kernels take them. */
+/* part_of - called by every thread of a region.  Rows come in multiples of a tile's. */
 struct part part_of(size_t n);
 
 /* team_barrier - no thread goes on before all have come. */
