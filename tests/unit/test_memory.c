@@ -81,7 +81,7 @@ static void largest_of_all_epochs(void **state)
     assert_int_equal(x.n_tokens, 116);
 }
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static size_t resident(void)
 {
     char line[256];
@@ -145,9 +145,11 @@ static void taken_as_stated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_batch_that_would_fit), cmocka_unit_test(a_model_that_does_not_fit),
-        cmocka_unit_test(what_is_free),           cmocka_unit_test(largest_of_all_epochs),
-#ifndef __SANITIZE_ADDRESS__
+        cmocka_unit_test(a_batch_that_would_fit),
+        cmocka_unit_test(a_model_that_does_not_fit),
+        cmocka_unit_test(what_is_free),
+        cmocka_unit_test(largest_of_all_epochs),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         cmocka_unit_test(taken_as_stated),
 #endif
     };

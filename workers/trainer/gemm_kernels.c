@@ -161,7 +161,7 @@ static inline void pack_down_by(uint32_t *dst, size_t width, const float *src, s
             const float *row = src + u * GROUP * ld;
             for (size_t lane = lo; lane < hi; lane += LANES) {
                 const size_t n = lane >= lanes ? 0 : lanes - lane < LANES ? lanes - lane : LANES;
-                const float *first = row + lane, *second = u * GROUP + GROUP - 1 < k ? first + ld : zeros;
+                const float *first = row + lane, *second = GROUP > 1 && u * GROUP + 1 < k ? first + ld : zeros;
                 float room[2][LANES];
                 if (n < LANES) {
                     first = padded(room[0], LANES, first, n);
