@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/dedup.h"
 #include "broker/govern.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -178,6 +179,22 @@ static void measure_response(struct nm_broker *b, const struct nm_msg_response *
         nm_window_add(&b->latency.endpoints[e - b->endpoints], 1000 * response->latency_ms, b->now);
 }
 
+/* judged: the same answer with our verdict, which is the generator's or a rejection of what that accepted. */
+static enum nm_err log_answer(struct nm_broker *b, const struct nm_msg_response *response,
+                              const struct nm_msg_response *judged, const struct nm_fingerprint *print)
+{
+    enum nm_err err = judged->accepted == response->accepted
+                          ? nm_ledger_response_packed(b->ledger, response, nm_msg_map(b->in.data, b->in.len))
+                          : nm_ledger_response(b->ledger, judged);
+    if (!err && !judged->accepted)
+        return nm_again_rejected(b, judged->task, judged->rule);
+    if (!err)
+        err = nm_recent_keep(&b->recent, judged);
+    if (!err)
+        err = nm_dedup_keep(b, judged->task, print);
+    return err ? err : nm_again_accepted(b, judged->task);
+}
+
 enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const struct nm_msg_response *response)
 {
     if (response->accepted && response->text.len == 0) {
@@ -185,10 +202,15 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
         nm_broker_refuse(b, &s->peer, NM_EFORMAT, "response: accepted, but without a text");
         return NM_OK;
     }
+    struct nm_msg_response judged = *response;
+    struct nm_fingerprint print;
+    enum nm_err err = nm_dedup_judge(b, &judged, &print);
+    if (err)
+        return err;
     enum nm_verdict verdict =
-        nm_queue_response(b->queue, s->number, response->task, response->attempt, response->accepted);
+        nm_queue_response(b->queue, s->number, response->task, response->attempt, judged.accepted);
     struct nm_queue_task ended;
-    enum nm_err err = nm_govern_response(b, s, response);
+    err = nm_govern_response(b, s, response);
     bool applied = count_verdict(b, verdict);
     if (!err && verdict == NM_VERDICT_UNKNOWN)
         err = count_unknown(b, s, response->task, response->attempt, &ended);
@@ -199,12 +221,7 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
             endpoint_answered(b, response->endpoint);
             measure_response(b, response);
         }
-        err = nm_ledger_response_packed(b->ledger, response, nm_msg_map(b->in.data, b->in.len));
-        if (!err && response->accepted)
-            err = nm_recent_keep(&b->recent, response);
-        if (!err)
-            err = response->accepted ? nm_again_accepted(b, response->task)
-                                     : nm_again_rejected(b, response->task, response->rule);
+        err = log_answer(b, response, &judged, &print);
     }
     return err ? err : nm_session_ack(b, s, response->task, response->attempt, applied, 0);
 }

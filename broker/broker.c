@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "broker/dedup.h"
 #include "broker/govern.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -140,6 +141,8 @@ enum nm_err nm_broker_commit(struct nm_broker *b, struct nm_diag *diag)
     enum nm_err err = nm_broker_flush(b);
     if (!err)
         err = nm_govern_record(b);
+    if (!err)
+        err = nm_dedup_turn(b);
     if (err)
         return nm_fail(diag, err, "ledger %s: %s while preparing a commit", nm_ledger_path(b->ledger),
                        nm_err_name(err));
@@ -151,6 +154,8 @@ enum nm_err nm_broker_commit(struct nm_broker *b, struct nm_diag *diag)
     c->dead = t->dead;
     c->dropped = t->dropped;
     err = nm_ledger_commit(b->ledger, diag);
+    if (!err)
+        nm_dedup_committed(b);
     if (!err && nm_ledger_commits(b->ledger) != b->measured) {
         b->measured = nm_ledger_commits(b->ledger);
         nm_window_add(&b->latency.steps[NM_STEP_FSYNC], (uint64_t)nm_ledger_commit_us(b->ledger), b->now);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/dedup.h"
 #include "broker/desk.h"
 #include "broker/govern.h"
 #include "broker/stream.h"
@@ -201,6 +202,8 @@ static enum nm_err set_up(struct nm_broker *b, const struct nm_broker_options *o
     if (!err)
         err = open_ledger(b, options->new_generation, diag);
     if (!err)
+        err = nm_dedup_open(b, diag);
+    if (!err)
         err = restore(b, diag);
     return err ? err : listen_all(b, options, diag);
 }
@@ -250,6 +253,7 @@ void nm_broker_destroy(struct nm_broker **broker)
     nm_again_clean_up(b);
     nm_map_clean_up(&b->words);
     nm_session_clean_up(b);
+    nm_dedup_close(&b->dedup);
     nm_directory_destroy(&b->directory);
     nm_serve_clean_up(b);
     free(b->leases);

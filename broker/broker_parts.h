@@ -19,11 +19,19 @@
 
 enum {
     RATE_SECONDS = 3601, /* one snapshot a second: the rate over an hour needs both ends */
-    BLOBS = 6,
+    BLOBS = 7,
     FAILURE_LINE = 512,
 };
 
-enum { NM_BLOB_PROJECT, NM_BLOB_ENTITIES, NM_BLOB_TEMPLATE, NM_BLOB_ASIDE, NM_BLOB_LEARN_FROM, NM_BLOB_EXEMPLARS };
+enum {
+    NM_BLOB_PROJECT,
+    NM_BLOB_ENTITIES,
+    NM_BLOB_TEMPLATE,
+    NM_BLOB_ASIDE,
+    NM_BLOB_LEARN_FROM,
+    NM_BLOB_EXEMPLARS,
+    NM_BLOB_LEAKAGE
+};
 
 /* Settings that a generation of the run is made with; those before PLAN shape the plan. */
 enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 12 };
@@ -109,6 +117,7 @@ struct nm_broker {
 
     struct blob blobs[BLOBS];
     struct nm_directory *directory;
+    struct nm_dedup *dedup; /* NULL: any text may come again */
     struct endpoint *endpoints;
     struct nm_governor *governor;
     struct nm_map grants; /* the live ones, by task and attempt */

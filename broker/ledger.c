@@ -375,6 +375,8 @@ static enum nm_err put_rules(struct nm_ledger *ledger)
 static enum nm_err collect(struct nm_ledger *ledger)
 {
     enum nm_err err = nm_ledger_collect_coverage(ledger);
+    if (!err)
+        err = nm_ledger_collect_keys(ledger);
     for (uint32_t i = 0; i < ledger->n_workers && !err; i++)
         if (ledger->worker_changed[i])
             err = put_worker(ledger, i);
@@ -388,6 +390,7 @@ static enum nm_err collect(struct nm_ledger *ledger)
 static void forget_changes(struct nm_ledger *ledger)
 {
     nm_ledger_forget_coverage(ledger);
+    nm_ledger_forget_keys(ledger);
     for (uint32_t i = 0; i < ledger->n_workers; i++)
         ledger->worker_changed[i] = false;
     ledger->rules_changed = false;

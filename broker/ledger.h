@@ -16,6 +16,7 @@
  *     covered_since  number -> entities     what changed in it since the chunks were written, a record a commit
  *     workers    number -> record       role, id, endpoint, samples
  *     shards     (number, shard) -> record            sealed ones of an aligner: count, bytes, digest
+ *     keys_a, keys_b  number -> (key, task) ...          new in the index of duplicates, a record a commit
  *     extra      task -> entities       of each extra task, as it can't be computed
  *     generations  number -> text           how each began, and the settings it was made with
  *     aside      task -> task           first and last of the ranges of tasks that were set aside
@@ -221,6 +222,13 @@ void nm_ledger_skip_places(struct nm_ledger *ledger, uint32_t worker, uint64_t p
 /* nm_ledger_seal - a shard of that aligner is sealed.  One out of order is left out. */
 enum nm_err nm_ledger_seal(struct nm_ledger *ledger, uint32_t worker, const struct nm_msg_sealed *sealed);
 
+/* The journal of the index of duplicates, in two halves.  nm_ledger_add_key - into the present one.
+ * nm_ledger_turn_keys - what follows goes into the other one, which must be empty; nm_ledger_drop_keys - that one may
+ * go. */
+enum nm_err nm_ledger_add_key(struct nm_ledger *ledger, uint64_t key, uint64_t task);
+enum nm_err nm_ledger_turn_keys(struct nm_ledger *ledger);
+enum nm_err nm_ledger_drop_keys(struct nm_ledger *ledger);
+
 /* nm_ledger_counters - to add to in place. */
 struct nm_ledger_counters *nm_ledger_counters(struct nm_ledger *ledger);
 
@@ -242,6 +250,15 @@ enum nm_err nm_ledger_read_response(struct nm_ledger *ledger, uint64_t task, uin
 /* nm_ledger_ended - how a task ended.  NM_ENOENT: it has not. */
 enum nm_err nm_ledger_ended(struct nm_ledger *ledger, uint64_t task, struct nm_queue_task *ended,
                             struct nm_diag *diag);
+
+/* nm_ledger_read_keys - hand every committed pair of both halves to fn. */
+typedef void (*nm_ledger_key_fn)(void *ctx, uint64_t key, uint64_t task);
+enum nm_err nm_ledger_read_keys(struct nm_ledger *ledger, nm_ledger_key_fn fn, void *ctx, struct nm_diag *diag);
+
+/* nm_ledger_each_response - hand every committed answer to fn, by task and attempt.  O(all answers). */
+typedef enum nm_err (*nm_ledger_response_fn)(void *ctx, const struct nm_msg_response *response);
+enum nm_err nm_ledger_each_response(struct nm_ledger *ledger, nm_ledger_response_fn fn, void *ctx,
+                                    struct nm_diag *diag);
 
 /* nm_ledger_get_place - of a sample, from 1, the next commit's too; 0: none is on record. */
 enum nm_err nm_ledger_get_place(struct nm_ledger *ledger, uint64_t task, uint64_t *place, struct nm_diag *diag);

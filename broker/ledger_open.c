@@ -250,7 +250,9 @@ static enum nm_err open_databases(struct nm_ledger *ledger, struct nm_diag *diag
                {"troubled", &ledger->troubled},
                {"generations", &ledger->generations},
                {"aside", &ledger->aside},
-               {"shards", &ledger->shards}};
+               {"shards", &ledger->shards},
+               {"keys_a", &ledger->keys[0]},
+               {"keys_b", &ledger->keys[1]}};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof all / sizeof all[0] && !err; i++)
         err = nm_store_db(ledger->store, all[i].name, all[i].db, diag);
@@ -269,6 +271,7 @@ static enum nm_err allocate(struct nm_ledger *ledger, const char *path, uint64_t
     nm_buf_init(&ledger->bytes, COMMIT_MAX);
     nm_map_init(&ledger->worker_of);
     nm_map_init(&ledger->placing);
+    nm_buf_init(&ledger->new_keys, COMMIT_MAX);
     return ledger->path && ledger->covered && ledger->troubles && ledger->chunks && ledger->chunk_changed ? NM_OK
                                                                                                           : NM_ENOMEM;
 }
@@ -399,6 +402,7 @@ void nm_ledger_close(struct nm_ledger **ledger)
     free(l->worker_changed);
     nm_map_clean_up(&l->worker_of);
     nm_map_clean_up(&l->placing);
+    nm_buf_clean_up(&l->new_keys);
     free(l->window.made);
     free(l->ops);
     nm_buf_clean_up(&l->bytes);

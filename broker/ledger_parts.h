@@ -51,7 +51,7 @@ struct nm_ledger {
     char run[64];
     struct nm_db settings, state, open, ended, dead, failures, notes, grants, responses, coverage, covered_since,
         workers;
-    struct nm_db extra, troubled, generations, aside, shards;
+    struct nm_db extra, troubled, generations, aside, shards, keys[2];
     uint64_t generation;
     uint64_t n_open, n_waiting; /* counted by nm_ledger_look */
 
@@ -68,6 +68,9 @@ struct nm_ledger {
     uint32_t n_workers, cap_workers;
     bool *worker_changed;
     struct nm_map worker_of; /* hash of role and id -> number + 1 */
+    struct nm_buf new_keys;  /* of the next commit: pairs of key and task */
+    uint64_t n_keys;         /* records of them since the start */
+    int keys_half;           /* which of keys takes them */
     struct nm_map placing;   /* task -> place, of the next commit */
     struct nm_ledger_window window;
 
@@ -86,6 +89,10 @@ struct nm_ledger {
 /* ledger_places.c */
 bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end);     /* false: damaged */
 uint64_t nm_ledger_placing(const struct nm_ledger *ledger, uint64_t task); /* 0: none in the next commit */
+
+/* ledger_keys.c: into the next commit; what was collected is committed */
+enum nm_err nm_ledger_collect_keys(struct nm_ledger *ledger);
+void nm_ledger_forget_keys(struct nm_ledger *ledger);
 
 /* ledger_dead.c */
 enum nm_err nm_ledger_put_dead(struct nm_ledger *ledger, uint64_t task, uint32_t attempt, bool by_hand,

@@ -34,6 +34,9 @@ static const char *needs_a_start(const struct nm_project *old, const struct nm_p
     if (g->attempts != h->attempts || g->constrain != h->constrain || !same(g->domain, h->domain) ||
         !same(g->template, h->template))
         return "generation: domain, template, attempts or constrain";
+    if (old->dedup.exact != new->dedup.exact || old->dedup.near != new->dedup.near ||
+        old->dedup.per_template != new->dedup.per_template)
+        return "dedup";
     return NULL;
 }
 

@@ -31,6 +31,15 @@ static enum nm_err load_file(const char *project, const char *file, const char *
     return nm_file_read(path, &blob->data, diag);
 }
 
+/* The test sentences as hashes: their words stay here. */
+static enum nm_err load_leakage(struct nm_broker *b, const char *project, struct blob *blob, struct nm_diag *diag)
+{
+    if (b->project->leakage.n_gold > 0)
+        return nm_project_leakage_blob(b->project, project, &blob->data, diag);
+    blob->missing = "none: the project names no test set under leakage: gold";
+    return NM_OK;
+}
+
 enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *options, struct nm_diag *diag)
 {
     char path[PATH_BYTES];
@@ -39,6 +48,7 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     struct blob *template = start_blob(b, 2, "template", TEMPLATE_MAX);
     struct blob *learn_from = start_blob(b, NM_BLOB_LEARN_FROM, "learn_from", ENTITIES_MAX);
     struct blob *exemplars = start_blob(b, NM_BLOB_EXEMPLARS, "exemplars", TEMPLATE_MAX);
+    struct blob *leakage = start_blob(b, NM_BLOB_LEAKAGE, "leakage", ENTITIES_MAX);
     (void)start_blob(b, NM_BLOB_ASIDE, "aside", ENTITIES_MAX); /* filled when the ledger is open */
     if (nm_project_file(options->project, path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->project);
@@ -58,6 +68,8 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     if (!err)
         err = load_file(options->project, b->project->generation.exemplars.file,
                         "none: the project names no exemplars", exemplars, diag);
+    if (!err)
+        err = load_leakage(b, options->project, leakage, diag);
     for (int i = 0; i < BLOBS && !err; i++)
         b->blobs[i].digest = nm_hash64(nm_buf_str(&b->blobs[i].data), b->blobs[i].data.len, 0);
     return err;
@@ -86,9 +98,9 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
     struct nm_msg msg = {.type = NM_MSG_blob_data, .u.blob_data = {.name = read->name, .offset = read->offset}};
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
-        data->error = nm_str(
-            "no such blob: this broker has project, entities, template, learn_from, exemplars and aside, and of each "
-            "aligner index/ID and made/ID/PLACE");
+        data->error = nm_str("no such blob: this broker has project, entities, template, learn_from, exemplars, "
+                             "leakage and aside, and of each "
+                             "aligner index/ID and made/ID/PLACE");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);
     } else if (read->offset > blob->data.len) {

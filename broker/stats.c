@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/dedup.h"
 #include "broker/desk.h"
 #include "broker/govern.h"
 #include "broker/shapes.h"
@@ -244,6 +245,8 @@ static void set_counters(const struct nm_broker *b, json_t *o)
     nm_shape_set(o, "reused", c->reused);
     json_object_set_new(o, "accepted_share", json_real(c->calls ? (double)c->accepted / (double)c->calls : 0));
     json_object_set_new(o, "rejected_by_rule", rules_json(b));
+    if (b->dedup)
+        json_object_set_new(o, "dedup", nm_dedup_describe(b->dedup));
     nm_shape_set(o, "aligned", nm_queue_get_totals(b->queue)->done);
     nm_shape_set(o, "leased", nm_queue_count(b->queue, NM_TASK_LEASED));
     nm_shape_set(o, "dead", nm_queue_get_totals(b->queue)->dead);

@@ -190,6 +190,9 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
         nm_value_uint(c, "aligner", 0, "shard_samples", raw->aligner != NULL ? raw->aligner->shard_samples : NULL,
                       1000, 1, 1000000);
     nm_check_alignment(c, raw->alignment, p);
+    nm_check_dedup(c, raw->dedup, &p->dedup);
+    nm_check_leakage(c, raw->leakage, &p->leakage);
+    nm_check_denoise(c, raw->denoise, &p->denoise);
     nm_check_trainer(c, raw->trainer, &p->trainer);
 }
 

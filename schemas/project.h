@@ -13,6 +13,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "schemas/entities.h"
+#include "schemas/leakage.h"
 
 enum nm_mode { NM_MODE_PLAIN, NM_MODE_MARKUP };
 enum nm_builtin { NM_BUILTIN_BIOMEDICAL, NM_BUILTIN_SCIENTIFIC }; /* the built-in templates */
@@ -149,6 +150,31 @@ struct nm_project_alignment {
 
 enum nm_project_precision { NM_PRECISION_OF_CPU, NM_PRECISION_FP32, NM_PRECISION_BF16 };
 
+/* Accepted texts that are refused all the same, fleet-wide. */
+struct nm_project_dedup {
+    bool exact;            /* the same words */
+    double near;           /* similarity of word 5-grams from which a text counts as a near duplicate; 0: none does */
+    uint32_t per_template; /* texts that differ in their mentions alone; 0: any number */
+};
+
+/* Texts that a test set holds are refused. */
+struct nm_project_leakage {
+    char **gold; /* (n_gold) CoNLL files, relative to the project */
+    uint32_t n_gold;
+    uint32_t ngram; /* words in a row that no text may share with a sentence of them */
+};
+
+/* What becomes of a label that the models reject. */
+enum nm_rejected_label { NM_REJECTED_DROP, NM_REJECTED_MASK, NM_REJECTED_KEEP };
+
+/* Labels judged by taggers that have not seen them. */
+struct nm_project_denoise {
+    bool wanted;
+    uint32_t folds, train_folds; /* the data is cut into; of those each model learns on so many */
+    double agree, reject; /* share of the models that must: for an unlabelled run to be masked, a label to go */
+    enum nm_rejected_label rejected;
+};
+
 struct nm_project_trainer {
     char *model;      /* a Hugging Face directory; ${VAR} is replaced from the environment */
     char *gold_train; /* CoNLL file for the recipes that train on gold, too; NULL: none */
@@ -184,6 +210,9 @@ struct nm_project {
         uint32_t shard_samples;
     } aligner;
     struct nm_project_alignment alignment;
+    struct nm_project_dedup dedup;
+    struct nm_project_leakage leakage;
+    struct nm_project_denoise denoise;
     struct nm_project_trainer trainer;
     char *gold; /* CoNLL file for evaluation; NULL: none */
 };
@@ -223,6 +252,11 @@ enum nm_err nm_project_expand(const char *key, const char *value, struct nm_buf 
 
 /* nm_project_names_secret - the name of a header or a query parameter says that its value is one: "api-key". */
 bool nm_project_names_secret(const char *name, size_t len);
+
+/* nm_project_leakage_blob - the test sentences of the project at PATH that no text may repeat, as nm_leakage_encode
+ * has them.  File errors; NM_EFORMAT: one holds no sentence; NM_ELIMIT. */
+enum nm_err nm_project_leakage_blob(const struct nm_project *project, const char *path, struct nm_buf *out,
+                                    struct nm_diag *diag);
 
 /* nm_project_entities - load every list of the project at PATH.  Errors as nm_entities_load. */
 enum nm_err nm_project_entities(const struct nm_project *project, const char *path, struct nm_entities **entities,

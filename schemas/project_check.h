@@ -47,6 +47,11 @@ void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, 
 void nm_check_validation(struct nm_checker *c, const struct raw_validation *in, struct nm_project_validation *out);
 void nm_check_verification(struct nm_checker *c, const struct raw_verification *in, struct nm_project *p);
 
+/* project_quality.c */
+void nm_check_dedup(struct nm_checker *c, const struct raw_dedup *in, struct nm_project_dedup *out);
+void nm_check_leakage(struct nm_checker *c, const struct raw_leakage *in, struct nm_project_leakage *out);
+void nm_check_denoise(struct nm_checker *c, const struct raw_denoise *in, struct nm_project_denoise *out);
+
 /* project_trainer.c */
 void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out);
 

@@ -114,6 +114,16 @@ static const cyaml_schema_field_t alignment_fields[] = {STRING(raw_alignment, to
                                                         STRING(raw_alignment, cut, OPTIONAL),
                                                         CYAML_FIELD_END};
 
+static const cyaml_schema_field_t dedup_fields[] = {BOOL(raw_dedup, exact), FLOAT(raw_dedup, near),
+                                                    UINT(raw_dedup, per_template), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t leakage_fields[] = {LIST(raw_leakage, gold, text_item, OPTIONAL),
+                                                      UINT(raw_leakage, ngram), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t denoise_fields[] = {
+    UINT(raw_denoise, folds),   UINT(raw_denoise, train_folds),          FLOAT(raw_denoise, agree),
+    FLOAT(raw_denoise, reject), STRING(raw_denoise, rejected, OPTIONAL), CYAML_FIELD_END};
+
 static const cyaml_schema_field_t trainer_fields[] = {STRING(raw_trainer, model, OPTIONAL),
                                                       STRING(raw_trainer, gold_train, OPTIONAL),
                                                       STRING(raw_trainer, recipe, OPTIONAL),
@@ -156,6 +166,9 @@ static const cyaml_schema_field_t project_fields[] = {UINT(raw_project, version)
                                                       MAPPING(raw_project, broker, broker_fields),
                                                       MAPPING(raw_project, aligner, aligner_fields),
                                                       MAPPING(raw_project, alignment, alignment_fields),
+                                                      MAPPING(raw_project, dedup, dedup_fields),
+                                                      MAPPING(raw_project, leakage, leakage_fields),
+                                                      MAPPING(raw_project, denoise, denoise_fields),
                                                       MAPPING(raw_project, trainer, trainer_fields),
                                                       STRING(raw_project, gold, OPTIONAL),
                                                       CYAML_FIELD_END};

@@ -77,6 +77,24 @@ struct raw_alignment {
     uint32_t prior_count;
 };
 
+struct raw_dedup {
+    bool *exact;
+    double *near;
+    uint32_t *per_template;
+};
+
+struct raw_leakage {
+    char **gold;
+    uint32_t gold_count;
+    uint32_t *ngram;
+};
+
+struct raw_denoise {
+    uint32_t *folds, *train_folds;
+    double *agree, *reject;
+    char *rejected;
+};
+
 struct raw_trainer {
     char *model, *gold_train, *recipe, *precision;
     bool *gradient_checkpointing;
@@ -110,6 +128,9 @@ struct raw_project {
     struct raw_broker *broker;
     struct raw_aligner *aligner;
     struct raw_alignment *alignment;
+    struct raw_dedup *dedup;
+    struct raw_leakage *leakage;
+    struct raw_denoise *denoise;
     struct raw_trainer *trainer;
 };
 

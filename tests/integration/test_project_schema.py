@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2] / "schemas"
 SECTIONS = {"raw_project": "", "raw_goal": "goal", "raw_coverage": "goal.coverage", "raw_list": "entities", "raw_endpoint": "endpoints",
             "raw_generation": "generation", "raw_exemplars": "generation.exemplars", "raw_validation": "validation",
             "raw_verification": "verification", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner",
-            "raw_alignment": "alignment", "raw_trainer": "trainer"}
+            "raw_alignment": "alignment", "raw_trainer": "trainer", "raw_dedup": "dedup", "raw_leakage": "leakage",
+            "raw_denoise": "denoise"}
 
 
 def keys_in_loader():
@@ -34,7 +35,7 @@ class ProjectSchema(unittest.TestCase):
             self.assertEqual(keys, set(section(self.schema, name)), name)
 
     def test_same_ranges_and_defaults(self):
-        code = "".join((ROOT / name).read_text() for name in ("project.c", "project_generation.c"))
+        code = "".join((ROOT / name).read_text() for name in ("project.c", "project_generation.c", "project_quality.c"))
         found = re.findall(r'nm_value_(?:uint|float)\(\s*c, (?:section|"(\w+)"), (?:nth|0), "(\w+)",\s*in->\w+, ([\d.e-]+), ([\d.e-]+),\s*([\d.e* ]+)\)', code)
         self.assertGreaterEqual(len(found), 12)
         by_key = {}

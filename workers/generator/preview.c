@@ -351,6 +351,8 @@ static enum nm_err read_part(void *ctx, const char *what, struct nm_buf *out, st
     char path[4096];
     if (strcmp(what, "entities") == 0)
         return nm_entities_to_blob(p->entities, out);
+    if (strcmp(what, "leakage") == 0)
+        return nm_project_leakage_blob(p->project, p->options->project, out, diag);
     const char *file = strcmp(what, "template") == 0 ? g->template : g->exemplars.file;
     if (nm_project_path(p->options->project, file, path, sizeof path) != NM_OK)
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", file);

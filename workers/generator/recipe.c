@@ -5,6 +5,7 @@
 
 #include "common/hash.h"
 #include "common/utf8.h"
+#include "schemas/fingerprint.h"
 #include "workers/generator/constraint.h"
 #include "workers/generator/verify.h"
 
@@ -18,6 +19,7 @@ struct nm_recipe {
     struct nm_prompt_pair *types;            /* (n_types) each type once, with its definition */
     const char **names;                      /* (n_types) */
     size_t n_types;
+    struct nm_leakage leakage; /* empty: nothing is kept out */
 };
 
 static size_t type_index(const struct nm_recipe *recipe, const char *type)
@@ -85,6 +87,14 @@ static enum nm_err make_lists(struct making *m)
     return nm_entities_from_blob(r->lists, nm_buf_str(&m->buf), m->buf.len, m->diag);
 }
 
+static enum nm_err make_leakage(struct making *m)
+{
+    if (m->recipe->project->leakage.n_gold == 0)
+        return NM_OK;
+    enum nm_err err = read_part(m, "leakage");
+    return err == NM_OK ? nm_leakage_decode(nm_buf_str(&m->buf), m->buf.len, &m->recipe->leakage, m->diag) : err;
+}
+
 static enum nm_err make_types(struct making *m)
 {
     struct nm_recipe *r = m->recipe;
@@ -119,6 +129,8 @@ enum nm_err nm_recipe_new(const struct nm_project *project, nm_recipe_read read,
         err = make_exemplars(&m);
     if (err == NM_OK)
         err = make_lists(&m);
+    if (err == NM_OK)
+        err = make_leakage(&m);
     nm_buf_clean_up(&m.buf);
     if (err != NM_OK)
         nm_recipe_destroy(&m.recipe);
@@ -135,6 +147,7 @@ void nm_recipe_destroy(struct nm_recipe **recipe)
     nm_prompt_destroy(&old->verification);
     nm_exemplars_destroy(&old->exemplars);
     nm_entities_destroy(&old->lists);
+    nm_leakage_clean_up(&old->leakage);
     free(old->types);
     free(old->names);
     free(old);
@@ -292,7 +305,8 @@ static enum nm_err wanted(const struct nm_recipe *recipe, const struct nm_msg_ta
                                      .n_decoys = task->decoy.len > 0,
                                      .min_words = project->generation.words.min,
                                      .max_words = project->generation.words.max,
-                                     .limits = &project->validation};
+                                     .limits = &project->validation,
+                                     .leakage = &recipe->leakage};
     return NM_OK;
 }
 
@@ -453,6 +467,23 @@ static enum nm_err reject(struct nm_msg_response *response, const char *rule, co
     return response->detail.ptr != NULL ? NM_OK : NM_ENOMEM;
 }
 
+/* What the broker searches duplicates of an accepted text by. */
+static enum nm_err add_fingerprint(struct nm_msg_response *response, struct nm_arena *arena)
+{
+    struct nm_fingerprint print;
+    struct nm_buf bytes;
+    const struct nm_fingerprint_text text = {response->text, response->entities, response->n_entities,
+                                             response->mentions, response->n_mentions};
+    enum nm_err err = nm_fingerprint_make(&text, arena, &print);
+    nm_buf_init(&bytes, NM_FINGERPRINT_MAX);
+    if (err == NM_OK)
+        err = nm_fingerprint_encode(&print, &bytes);
+    if (err == NM_OK)
+        response->fingerprint = (struct nm_str){nm_arena_strndup(arena, bytes.data, bytes.len), bytes.len};
+    nm_buf_clean_up(&bytes);
+    return err == NM_OK && response->fingerprint.ptr == NULL ? NM_ENOMEM : err;
+}
+
 enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
                              struct nm_msg_response *response, struct nm_diag *diag)
 {
@@ -491,5 +522,5 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
         response->mentions = verdict.spans;
         response->n_mentions = verdict.n_spans;
     }
-    return NM_OK;
+    return verdict.accepted ? add_fingerprint(response, arena) : NM_OK;
 }

@@ -11,8 +11,8 @@
 
 struct nm_recipe;
 
-/* Appends to out what a recipe is made of: "template", "exemplars" (files of the project) or "entities" (its lists as
- * a blob).  An error, with its words in diag, ends the making. */
+/* Appends to out what a recipe is made of: "template", "exemplars" (files of the project), "entities" (its lists as
+ * a blob) or "leakage" (its test sentences, see leakage.h).  An error, with its words in diag, ends the making. */
 typedef enum nm_err (*nm_recipe_read)(void *ctx, const char *what, struct nm_buf *out, struct nm_diag *diag);
 
 /* nm_recipe_new - reads what this project needs; the project is borrowed and must outlive the recipe.  NM_ENOMEM,
@@ -53,7 +53,7 @@ enum nm_err nm_recipe_judge(const struct nm_recipe *recipe, const struct nm_msg_
                             struct nm_arena *arena, struct nm_recipe_verdict *verdict);
 
 /* nm_recipe_answer - fill in what the raw answer in response->body says: accepted, text, rule, detail,
- * mentions, model, tokens.
+ * mentions, model, tokens, and the fingerprint of what is accepted.
  * What has a rule already stays as it is; a body that is no chat completion is a rejection by the rule "unreadable".
  * Everything added lives in arena.  NM_ESTATE: it is an error object that came with status 200. */
 enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,

@@ -39,6 +39,7 @@ const char *nm_rule_name(enum nm_rule rule)
         [NM_RULE_TOO_LONG] = "too_long",
         [NM_RULE_SENTENCES] = "sentences",
         [NM_RULE_TRUNCATED] = "truncated",
+        [NM_RULE_LEAKAGE] = "leakage",
     };
     return rule >= 0 && rule < NM_RULE_COUNT ? names[rule] : "unknown";
 }
@@ -185,6 +186,19 @@ static enum nm_err take_text(const struct nm_validate_input *in, struct nm_arena
     return read_marks(in, arena, out);
 }
 
+/* What it shares with the test set is nothing to tell a model of. */
+static enum nm_err check_leakage(const struct nm_validate_input *in, struct nm_arena *arena, struct nm_verdict *out)
+{
+    size_t shared = 0;
+    if (in->leakage == NULL || in->leakage->n == 0 || (out->rule != NM_RULE_NONE && !in->every))
+        return NM_OK;
+    enum nm_err err = nm_leakage_finds(in->leakage, (struct nm_str){out->text, out->text_len}, arena, &shared);
+    if (shared > 0)
+        (void)fail_bytes(out, NM_RULE_LEAKAGE, 0, out->text_len,
+                         "it repeats a text that is set apart for tests: write a different one");
+    return err;
+}
+
 enum nm_err nm_validate(const struct nm_validate_input *in, struct nm_arena *arena, struct nm_verdict *out)
 {
     memset(out, 0, sizeof *out);
@@ -206,6 +220,7 @@ enum nm_err nm_validate(const struct nm_validate_input *in, struct nm_arena *are
     if (err != NM_OK)
         return err;
     check_all(&check);
+    err = check_leakage(in, arena, out);
     out->accepted = out->rule == NM_RULE_NONE;
-    return NM_OK;
+    return err;
 }

@@ -13,6 +13,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "schemas/leakage.h"
 #include "schemas/project.h"
 #include "workers/generator/markup.h"
 
@@ -46,6 +47,7 @@ enum nm_rule {
     NM_RULE_TOO_LONG,        /* more words than the maximum, or more bytes than we read */
     NM_RULE_SENTENCES,       /* more sentences than allowed */
     NM_RULE_TRUNCATED,       /* no final punctuation, or begins in mid-sentence */
+    NM_RULE_LEAKAGE,         /* repeats a test sentence; can't be switched off but by naming no test set */
     NM_RULE_COUNT
 };
 
@@ -66,8 +68,9 @@ struct nm_validate_input {
     const char *prompt;                         /* what must not be echoed: without the corrective part; or NULL */
     const char *raw;                            /* the model's output */
     size_t raw_len;
-    bool malformed;            /* it was to be a JSON object around the sentence, and is none */
-    const char *finish_reason; /* as the endpoint said it; or NULL */
+    bool malformed;                   /* it was to be a JSON object around the sentence, and is none */
+    const char *finish_reason;        /* as the endpoint said it; or NULL */
+    const struct nm_leakage *leakage; /* test sentences that must not be repeated; NULL: none */
 };
 
 /* Where a requested entity stands in the cleaned text, in bytes. */
