@@ -460,8 +460,8 @@ static void test_decoys(void **state)
 static void test_names_in_projects(void **state)
 {
     (void)state;
-    static const char *const needed[] = {"none",  "utf8",   "json_form",  "control_character",
-                                         "empty", "markup", "markup_type"};
+    static const char *const needed[] = {"none",  "utf8",   "json_form",   "control_character",
+                                         "empty", "markup", "markup_type", "leakage"};
     for (int i = 0; i < NM_RULE_COUNT; i++) {
         char yaml[256];
         const char *name = nm_rule_name((enum nm_rule)i);
