@@ -7,10 +7,8 @@
 
 /* ---- the transitions ------------------------------------------------------------------------- */
 
-enum event { LEASE, RETURN, ACCEPT, REJECT, EXHAUST, FAIL, DUE, KEEP, DROP, KICK, BURY, EVENTS };
-
 /* 0: not allowed there. */
-static enum nm_task_state transition(enum nm_task_state state, enum event event)
+enum nm_task_state nm_queue_transition(enum nm_task_state state, enum event event)
 {
     static const unsigned char table[NM_TASK_STATES][EVENTS] = {
         [NM_TASK_READY] = {[LEASE] = NM_TASK_LEASED,
@@ -50,27 +48,6 @@ const char *nm_task_state_name(enum nm_task_state state)
 }
 
 /* ---- lists and the heap of delayed tasks ----------------------------------------------------- */
-
-static void link_init(struct link *link)
-{
-    link->prev = link->next = link;
-}
-
-static void link_remove(struct link *link)
-{
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link_init(link);
-}
-
-static void link_append(struct link *list, struct link *link)
-{
-    link_remove(link);
-    link->prev = list->prev;
-    link->next = list;
-    list->prev->next = link;
-    list->prev = link;
-}
 
 static void heap_set(struct nm_queue *q, size_t i, struct task *task)
 {
@@ -115,65 +92,7 @@ static enum nm_err heap_reserve(struct nm_queue *q, size_t n)
     return NM_OK;
 }
 
-/* ---- workers --------------------------------------------------------------------------------- */
-
-static struct worker *worker_of(const struct nm_queue *q, uint32_t number)
-{
-    return number < q->n_workers ? q->workers[number] : NULL;
-}
-
-static enum nm_err worker_add(struct nm_queue *q, uint32_t number, struct worker **out)
-{
-    if (number >= q->n_workers) {
-        struct worker **bigger = realloc(q->workers, ((size_t)number + 1) * sizeof(struct worker *));
-        if (!bigger)
-            return NM_ENOMEM;
-        q->workers = bigger;
-        while (q->n_workers <= number)
-            q->workers[q->n_workers++] = NULL;
-    }
-    if (!q->workers[number]) {
-        struct worker *w = calloc(1, sizeof *w);
-        if (!w)
-            return NM_ENOMEM;
-        w->number = number;
-        link_init(&w->leases);
-        link_init(&w->watch);
-        link_init(&w->hungry);
-        q->workers[number] = w;
-    }
-    *out = q->workers[number];
-    return NM_OK;
-}
-
-static void set_hungry(struct nm_queue *q, struct worker *w)
-{
-    if (w->joined && w->in_flight < w->credit) {
-        if (link_is_alone(&w->hungry))
-            link_append(&q->hungry[w->role], &w->hungry);
-    } else {
-        link_remove(&w->hungry);
-    }
-}
-
-static void heard(struct nm_queue *q, struct worker *w, int64_t now)
-{
-    w->seen = now;
-    if (w->role != NM_QUEUE_BATCH)
-        link_append(&q->watch, &w->watch);
-}
-
 /* ---- the one place where a state changes ----------------------------------------------------- */
-
-static bool is_held(enum nm_task_state state)
-{
-    return state == NM_TASK_LEASED || state == NM_TASK_ALIGNING;
-}
-
-static bool is_ended(enum nm_task_state state)
-{
-    return state >= NM_TASK_DONE;
-}
 
 static void leave_state(struct nm_queue *q, struct task *task)
 {
@@ -181,15 +100,15 @@ static void leave_state(struct nm_queue *q, struct task *task)
     if (task->view.state == NM_TASK_DELAYED)
         heap_remove(q, task);
     if (is_held(task->view.state)) {
-        struct worker *w = worker_of(q, task->view.worker);
+        struct worker *w = nm_queue_worker(q, task->view.worker);
         w->in_flight--;
-        set_hungry(q, w);
+        nm_queue_set_hungry(q, w);
     }
     q->counts[task->view.state]--;
     q->totals.dead -= task->view.state == NM_TASK_DEAD;
 }
 
-static void enter_state(struct nm_queue *q, struct task *task, enum nm_task_state state, uint32_t worker)
+void nm_queue_enter(struct nm_queue *q, struct task *task, enum nm_task_state state, uint32_t worker)
 {
     task->view.state = state;
     task->view.worker = worker;
@@ -202,10 +121,10 @@ static void enter_state(struct nm_queue *q, struct task *task, enum nm_task_stat
     } else if (state == NM_TASK_DELAYED) {
         heap_sift(q, q->n_delayed++, task);
     } else if (is_held(state)) {
-        struct worker *w = worker_of(q, worker);
+        struct worker *w = nm_queue_worker(q, worker);
         link_append(&w->leases, &task->link);
         w->in_flight++;
-        set_hungry(q, w);
+        nm_queue_set_hungry(q, w);
     }
     q->totals.done += state == NM_TASK_DONE;
     q->totals.dead += state == NM_TASK_DEAD;
@@ -215,16 +134,16 @@ static void enter_state(struct nm_queue *q, struct task *task, enum nm_task_stat
 }
 
 /* worker: who takes the lease, or owns the sample; else NM_QUEUE_NOBODY. */
-static void move(struct nm_queue *q, struct task *task, enum event event, uint32_t worker)
+void nm_queue_move(struct nm_queue *q, struct task *task, enum event event, uint32_t worker)
 {
-    enum nm_task_state state = transition(task->view.state, event);
+    enum nm_task_state state = nm_queue_transition(task->view.state, event);
     assert(state);
     leave_state(q, task);
     if (event == ACCEPT || event == REJECT || event == EXHAUST || event == KICK)
         task->view.failures = 0;
     if (event == REJECT)
         task->view.attempt++;
-    enter_state(q, task, state, worker);
+    nm_queue_enter(q, task, state, worker);
 }
 
 /* ---- new, restore ------------------------------------------------------------------------------------------------
@@ -264,7 +183,7 @@ void nm_queue_destroy(struct nm_queue **queue)
     free(q);
 }
 
-static enum nm_err task_add(struct nm_queue *q, uint64_t index, struct task **out)
+enum nm_err nm_queue_task_add(struct nm_queue *q, uint64_t index, struct task **out)
 {
     struct task *task = calloc(1, sizeof *task);
     if (!task || heap_reserve(q, q->open.n + 1) || nm_map_put(&q->open, index, task)) {
@@ -277,15 +196,6 @@ static enum nm_err task_add(struct nm_queue *q, uint64_t index, struct task **ou
     q->open_extra += nm_task_is_extra(index);
     *out = task;
     return NM_OK;
-}
-
-enum nm_err nm_queue_set_role(struct nm_queue *queue, uint32_t worker, enum nm_queue_role role)
-{
-    struct worker *w;
-    enum nm_err err = worker_add(queue, worker, &w);
-    if (!err)
-        w->role = role;
-    return err;
 }
 
 void nm_queue_restore_totals(struct nm_queue *queue, const struct nm_queue_totals *totals)
@@ -305,217 +215,18 @@ enum nm_err nm_queue_restore(struct nm_queue *queue, const struct nm_queue_task 
     if (nm_map_get(&queue->open, from->task))
         return NM_EEXIST;
     if (is_held(from->state)) {
-        enum nm_err err = worker_add(queue, from->worker, &w);
+        enum nm_err err = nm_queue_worker_add(queue, from->worker, &w);
         if (err)
             return err;
-        heard(queue, w, now);
+        nm_queue_note_heard(queue, w, now);
     }
-    enum nm_err err = task_add(queue, from->task, &task);
+    enum nm_err err = nm_queue_task_add(queue, from->task, &task);
     if (err)
         return err;
     task->view = *from;
-    enter_state(queue, task, from->state, is_held(from->state) ? from->worker : NM_QUEUE_NOBODY);
+    nm_queue_enter(queue, task, from->state, is_held(from->state) ? from->worker : NM_QUEUE_NOBODY);
     link_remove(&task->dirty); /* the ledger has it already */
     return NM_OK;
-}
-
-/* ---- workers come and go --------------------------------------------------------------------- */
-
-enum nm_err nm_queue_join(struct nm_queue *queue, uint32_t worker, enum nm_queue_role role, uint64_t credit,
-                          const struct nm_queue_hold *holds, size_t n, int64_t now)
-{
-    struct worker *w;
-    enum nm_err err = worker_add(queue, worker, &w);
-    if (err)
-        return err;
-    nm_queue_leave(queue, worker); /* all leases go back, and what it still holds is taken up again */
-    w->role = role;
-    w->credit = credit;
-    w->joined = true;
-    if (role == NM_QUEUE_GENERATOR)
-        queue->generator_credit += credit;
-    heard(queue, w, now);
-    for (size_t i = 0; i < n; i++) {
-        struct task *task = nm_map_get(&queue->open, holds[i].task);
-        bool takes = task && (task->view.state == NM_TASK_ACCEPTED) == (role == NM_QUEUE_ALIGNER);
-        if (takes && task->view.attempt == holds[i].attempt && transition(task->view.state, LEASE))
-            move(queue, task, LEASE, worker);
-    }
-    set_hungry(queue, w);
-    return NM_OK;
-}
-
-void nm_queue_heard(struct nm_queue *queue, uint32_t worker, int64_t now)
-{
-    struct worker *w = worker_of(queue, worker);
-    if (w && w->joined)
-        heard(queue, w, now);
-}
-
-void nm_queue_leave(struct nm_queue *queue, uint32_t worker)
-{
-    struct worker *w = worker_of(queue, worker);
-    if (!w)
-        return;
-    if (w->joined && w->role == NM_QUEUE_GENERATOR)
-        queue->generator_credit -= w->credit;
-    w->joined = false;
-    while (!link_is_alone(&w->leases))
-        move(queue, OWNER_OF(w->leases.next, struct task, link), RETURN, NM_QUEUE_NOBODY);
-    link_remove(&w->watch);
-    set_hungry(queue, w);
-}
-
-void nm_queue_mute(struct nm_queue *queue, uint32_t worker)
-{
-    struct worker *w = worker_of(queue, worker);
-    if (!w)
-        return;
-    if (w->joined && w->role == NM_QUEUE_GENERATOR)
-        queue->generator_credit -= w->credit;
-    w->joined = false;
-    set_hungry(queue, w);
-}
-
-bool nm_queue_expire(struct nm_queue *queue, int64_t now, uint32_t *worker)
-{
-    if (link_is_alone(&queue->watch))
-        return false;
-    struct worker *w = OWNER_OF(queue->watch.next, struct worker, watch);
-    if (now - w->seen < queue->options.lease_ms)
-        return false;
-    queue->totals.expired += w->in_flight;
-    *worker = w->number;
-    nm_queue_leave(queue, *worker);
-    return true;
-}
-
-/* ---- leases -----------------------------------------------------------------------------------------------------
- */
-
-static bool may_open(const struct nm_queue *q, enum nm_queue_role role)
-{
-    const struct nm_queue_totals *t = &q->totals;
-    /* While calls fail, no more tasks are delayed than can be under way: endpoints that are down are not hammered. */
-    bool calls_fail = role == NM_QUEUE_GENERATOR && q->n_delayed >= q->generator_credit;
-    return t->opened + t->extra - t->dead - t->dropped < q->options.goal && t->opened < q->options.opened_max &&
-           q->counts[NM_TASK_ACCEPTED] < q->options.backlog_max && !calls_fail && !q->draining;
-}
-
-static uint64_t secured_by(const struct nm_queue *q)
-{
-    return q->totals.done + q->counts[NM_TASK_ACCEPTED] + q->counts[NM_TASK_ALIGNING];
-}
-
-/* role: who asks, a generator or a batch; paused: for it. */
-static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool paused, int64_t now,
-                             struct task **task)
-{
-    while (q->n_delayed && q->delayed[0]->view.due_ms <= now)
-        move(q, q->delayed[0], DUE, NM_QUEUE_NOBODY);
-    if (paused || link_is_alone(&q->hungry[role]))
-        return NM_ENOENT;
-    if (!link_is_alone(&q->again)) {
-        *task = OWNER_OF(q->again.next, struct task, link);
-        return NM_OK;
-    }
-    /* More than the goal needs are open where it was lowered, or dead tasks were kicked. */
-    if (secured_by(q) + q->counts[NM_TASK_LEASED] >= q->options.goal)
-        return NM_ENOENT;
-    if (!link_is_alone(&q->ready)) {
-        *task = OWNER_OF(q->ready.next, struct task, link);
-        return NM_OK;
-    }
-    if (!may_open(q, role))
-        return NM_ENOENT;
-    enum nm_err err = task_add(q, q->options.generation << NM_TASK_GENERATION | q->totals.opened, task);
-    if (!err) {
-        q->totals.opened++;
-        enter_state(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
-    }
-    return err;
-}
-
-bool nm_queue_wants_extra(const struct nm_queue *queue)
-{
-    return !queue->paused && !queue->draining && !link_is_alone(&queue->hungry[NM_QUEUE_GENERATOR]) &&
-           link_is_alone(&queue->again) && secured_by(queue) >= queue->options.goal &&
-           queue->n_delayed < queue->generator_credit && queue->counts[NM_TASK_ACCEPTED] < queue->options.backlog_max;
-}
-
-enum nm_err nm_queue_open_extra(struct nm_queue *queue, uint64_t *index)
-{
-    struct task *task;
-    *index = queue->options.generation << NM_TASK_GENERATION | NM_TASK_EXTRA | queue->totals.extra;
-    enum nm_err err = task_add(queue, *index, &task);
-    if (err)
-        return err;
-    queue->totals.extra++;
-    enter_state(queue, task, NM_TASK_READY, NM_QUEUE_NOBODY);
-    return NM_OK;
-}
-
-void nm_queue_hold_phase(struct nm_queue *queue, bool hold)
-{
-    queue->hold_phase = hold;
-    queue->beyond = true;
-}
-
-static enum nm_err next_for_aligner(struct nm_queue *q, struct task **task)
-{
-    if (link_is_alone(&q->accepted) || link_is_alone(&q->hungry[NM_QUEUE_ALIGNER]))
-        return NM_ENOENT;
-    *task = OWNER_OF(q->accepted.next, struct task, link);
-    return NM_OK;
-}
-
-static void lease_to_next(struct nm_queue *q, struct task *task, struct nm_queue_lease *lease)
-{
-    struct worker *w = OWNER_OF(q->hungry[lease->role].next, struct worker, hungry);
-    lease->worker = w->number;
-    move(q, task, LEASE, lease->worker);
-    if (!link_is_alone(&w->hungry))
-        link_append(&q->hungry[lease->role], &w->hungry); /* the others first */
-    lease->task = task->view;
-}
-
-enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease)
-{
-    queue->now = now;
-    struct task *task;
-    lease->role = NM_QUEUE_ALIGNER;
-    enum nm_err err = next_for_aligner(queue, &task);
-    if (err == NM_ENOENT) {
-        lease->role = NM_QUEUE_GENERATOR;
-        err = next_call(queue, lease->role, queue->paused, now, &task);
-    }
-    if (!err)
-        lease_to_next(queue, task, lease);
-    return err;
-}
-
-enum nm_err nm_queue_assign_batch(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease)
-{
-    queue->now = now;
-    struct task *task;
-    lease->role = NM_QUEUE_BATCH;
-    enum nm_err err = next_call(queue, lease->role, queue->paused & NM_PAUSE_OPERATOR, now, &task);
-    if (!err)
-        lease_to_next(queue, task, lease);
-    return err;
-}
-
-const char *nm_queue_role_name(enum nm_queue_role role)
-{
-    static const char *const names[NM_QUEUE_ROLES] = {"generator", "aligner", "batch"};
-    return names[role];
-}
-
-void nm_queue_return(struct nm_queue *queue, uint32_t worker, uint64_t index)
-{
-    struct task *task = nm_map_get(&queue->open, index);
-    if (task && is_held(task->view.state) && task->view.worker == worker)
-        move(queue, task, RETURN, NM_QUEUE_NOBODY);
 }
 
 /* ---- answers -----------------------------------------------------------------------------------------------------
@@ -539,11 +250,11 @@ enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint6
     struct task *task = nm_map_get(&queue->open, index);
     if (!task || attempt == 0 || attempt > task->view.attempt)
         return NM_VERDICT_UNKNOWN;
-    if (attempt < task->view.attempt || !transition(task->view.state, ACCEPT))
+    if (attempt < task->view.attempt || !nm_queue_transition(task->view.state, ACCEPT))
         return duplicate(queue);
     bool in_time = task->view.state == NM_TASK_LEASED && task->view.worker == worker;
     bool last = nm_queue_last_try(queue, &task->view);
-    move(queue, task, accepted ? ACCEPT : last ? EXHAUST : REJECT, NM_QUEUE_NOBODY);
+    nm_queue_move(queue, task, accepted ? ACCEPT : last ? EXHAUST : REJECT, NM_QUEUE_NOBODY);
     return applied(queue, in_time);
 }
 
@@ -568,12 +279,12 @@ bool nm_queue_failure(struct nm_queue *queue, uint32_t worker, uint64_t index, u
     if (!task || task->view.state != NM_TASK_LEASED || task->view.worker != worker || task->view.attempt != attempt)
         return false;
     if (retry_after_ms < 0) {
-        move(queue, task, RETURN, NM_QUEUE_NOBODY);
+        nm_queue_move(queue, task, RETURN, NM_QUEUE_NOBODY);
         return true;
     }
     task->view.failures++;
     task->view.due_ms = now + delay_of(queue, task->view.failures, retry_after_ms);
-    move(queue, task, FAIL, NM_QUEUE_NOBODY);
+    nm_queue_move(queue, task, FAIL, NM_QUEUE_NOBODY);
     return true;
 }
 
@@ -583,7 +294,7 @@ enum nm_verdict nm_queue_aligned(struct nm_queue *queue, uint32_t worker, uint64
     struct task *task = nm_map_get(&queue->open, index);
     if (!task || attempt != task->view.attempt)
         return NM_VERDICT_UNKNOWN;
-    if (!transition(task->view.state, KEEP)) {
+    if (!nm_queue_transition(task->view.state, KEEP)) {
         if (!is_ended(task->view.state))
             return NM_VERDICT_UNKNOWN; /* that attempt has no accepted text */
         *keep = task->view.state == NM_TASK_DONE && task->view.worker == worker;
@@ -591,7 +302,7 @@ enum nm_verdict nm_queue_aligned(struct nm_queue *queue, uint32_t worker, uint64
     }
     bool in_time = task->view.state == NM_TASK_ALIGNING && task->view.worker == worker;
     *keep = !useless;
-    move(queue, task, useless ? DROP : KEEP, useless ? NM_QUEUE_NOBODY : worker);
+    nm_queue_move(queue, task, useless ? DROP : KEEP, useless ? NM_QUEUE_NOBODY : worker);
     return applied(queue, in_time);
 }
 
@@ -607,7 +318,7 @@ static void kick(struct nm_queue *q, struct task *task, bool answered)
 {
     task->view.attempt += answered;
     task->view.base = task->view.attempt - 1;
-    move(q, task, KICK, NM_QUEUE_NOBODY);
+    nm_queue_move(q, task, KICK, NM_QUEUE_NOBODY);
 }
 
 enum nm_err nm_queue_kick(struct nm_queue *queue, uint64_t index, const struct nm_queue_task *dead, bool answered)
@@ -618,14 +329,14 @@ enum nm_err nm_queue_kick(struct nm_queue *queue, uint64_t index, const struct n
     if (!task) {
         if (dead->state != NM_TASK_DEAD || dead->attempt == 0)
             return NM_ESTATE;
-        enum nm_err err = task_add(queue, index, &task);
+        enum nm_err err = nm_queue_task_add(queue, index, &task);
         if (err)
             return err;
         task->view.state = NM_TASK_DEAD; /* as it was before it was forgotten; counted in the totals still */
         task->view.attempt = dead->attempt;
         queue->counts[NM_TASK_DEAD]++;
     }
-    if (!transition(task->view.state, KICK))
+    if (!nm_queue_transition(task->view.state, KICK))
         return NM_ESTATE;
     kick(queue, task, task->view.state == NM_TASK_DEAD && answered);
     return NM_OK;
@@ -642,35 +353,14 @@ bool nm_queue_kick_delayed(struct nm_queue *queue)
 enum nm_err nm_queue_bury(struct nm_queue *queue, uint64_t index)
 {
     struct task *task = nm_map_get(&queue->open, index);
-    if (!task || !transition(task->view.state, BURY))
+    if (!task || !nm_queue_transition(task->view.state, BURY))
         return NM_ENOENT;
-    move(queue, task, BURY, NM_QUEUE_NOBODY);
+    nm_queue_move(queue, task, BURY, NM_QUEUE_NOBODY);
     return NM_OK;
 }
 
 /* ---- the rest ----------------------------------------------------------------------------------------------------
  */
-
-void nm_queue_pause(struct nm_queue *queue, enum nm_pause reason, bool paused)
-{
-    queue->paused = paused ? queue->paused | (unsigned int)reason : queue->paused & ~(unsigned int)reason;
-}
-
-void nm_queue_drain(struct nm_queue *queue, bool draining)
-{
-    queue->draining = draining;
-}
-
-void nm_queue_set_goal(struct nm_queue *queue, uint64_t goal, uint64_t opened_max)
-{
-    queue->options.goal = goal;
-    queue->options.opened_max = opened_max;
-}
-
-void nm_queue_set_lease(struct nm_queue *queue, int64_t lease_ms)
-{
-    queue->options.lease_ms = lease_ms;
-}
 
 enum nm_err nm_queue_flush(struct nm_queue *queue, nm_queue_flush_fn fn, void *ctx)
 {
@@ -690,29 +380,6 @@ enum nm_err nm_queue_flush(struct nm_queue *queue, nm_queue_flush_fn fn, void *c
     return NM_OK;
 }
 
-int64_t nm_queue_wait_ms(const struct nm_queue *queue, int64_t now)
-{
-    int64_t wait = INT64_MAX;
-    if (!link_is_alone(&queue->watch))
-        wait = OWNER_OF(queue->watch.next, struct worker, watch)->seen + queue->options.lease_ms - now;
-    if (queue->n_delayed && queue->delayed[0]->view.due_ms - now < wait)
-        wait = queue->delayed[0]->view.due_ms - now;
-    return wait == INT64_MAX ? -1 : wait < 0 ? 0 : wait;
-}
-
-enum nm_phase nm_queue_phase(const struct nm_queue *queue)
-{
-    const struct nm_queue_totals *t = &queue->totals;
-    bool waits =
-        queue->beyond && (queue->open_extra || queue->counts[NM_TASK_ACCEPTED] || queue->counts[NM_TASK_ALIGNING]);
-    if (t->done >= queue->options.goal && !queue->hold_phase && !waits)
-        return NM_PHASE_COMPLETE;
-    bool all_ended = t->done + t->dead + t->dropped == t->opened + t->extra;
-    if (all_ended && queue->draining)
-        return NM_PHASE_DRAINED;
-    return all_ended && t->opened >= queue->options.opened_max ? NM_PHASE_STUCK : NM_PHASE_RUNNING;
-}
-
 const struct nm_queue_totals *nm_queue_get_totals(const struct nm_queue *queue)
 {
     return &queue->totals;
@@ -721,12 +388,6 @@ const struct nm_queue_totals *nm_queue_get_totals(const struct nm_queue *queue)
 uint64_t nm_queue_count(const struct nm_queue *queue, enum nm_task_state state)
 {
     return state > 0 && state < NM_TASK_STATES ? queue->counts[state] : 0;
-}
-
-uint64_t nm_queue_in_flight(const struct nm_queue *queue, uint32_t worker)
-{
-    const struct worker *w = worker_of(queue, worker);
-    return w ? w->in_flight : 0;
 }
 
 bool nm_queue_get(const struct nm_queue *queue, uint64_t index, struct nm_queue_task *out)

@@ -17,7 +17,7 @@
  *
  * An answer can come after its lease was lost (the worker was silent, the task went back or to another).  It is
  * taken all the same, once: ACCEPT, REJECT and EXHAUST also lead out of READY and DELAYED, KEEP and DROP out of
- * ACCEPTED.  transition() in queue.c holds the table; move() is the only function that changes a state.
+ * ACCEPTED.  nm_queue_transition in queue.c holds the table; nm_queue_move is the only function that changes a state.
  *
  * Two switches stop what would come next, and change no task: PAUSE (for whatever reason: generators get nothing
  * new; aligners go on) and DRAIN (nothing is opened; what is open is finished; then the phase is DRAINED).

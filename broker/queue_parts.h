@@ -1,4 +1,4 @@
-/* queue_parts.h - the insides of a queue, shared by queue.c and queue_check.c only. */
+/* queue_parts.h - the insides of a queue, shared by queue*.c only. */
 #ifndef NM_BROKER_QUEUE_PARTS_H
 #define NM_BROKER_QUEUE_PARTS_H
 
@@ -49,9 +49,57 @@ struct nm_queue {
     uint64_t open_extra;     /* extra tasks that are open */
 };
 
+enum event { LEASE, RETURN, ACCEPT, REJECT, EXHAUST, FAIL, DUE, KEEP, DROP, KICK, BURY, EVENTS };
+
+static inline void link_init(struct link *link)
+{
+    link->prev = link->next = link;
+}
+
+static inline void link_remove(struct link *link)
+{
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    link_init(link);
+}
+
+static inline void link_append(struct link *list, struct link *link)
+{
+    link_remove(link);
+    link->prev = list->prev;
+    link->next = list;
+    list->prev->next = link;
+    list->prev = link;
+}
+
+static inline bool is_held(enum nm_task_state state)
+{
+    return state == NM_TASK_LEASED || state == NM_TASK_ALIGNING;
+}
+
+static inline bool is_ended(enum nm_task_state state)
+{
+    return state >= NM_TASK_DONE;
+}
+
 static inline bool link_is_alone(const struct link *link)
 {
     return link->next == link;
 }
+
+/* queue.c: transition - 0: not allowed there.  move - the only function that changes a state; worker: who takes the
+ * lease, or owns the sample, else NM_QUEUE_NOBODY.  enter - into the state of a task that is new or restored.
+ * task_add - NM_ENOMEM. */
+enum nm_task_state nm_queue_transition(enum nm_task_state state, enum event event);
+void nm_queue_move(struct nm_queue *queue, struct task *task, enum event event, uint32_t worker);
+void nm_queue_enter(struct nm_queue *queue, struct task *task, enum nm_task_state state, uint32_t worker);
+enum nm_err nm_queue_task_add(struct nm_queue *queue, uint64_t index, struct task **task);
+
+/* queue_workers.c: worker - NULL: never heard of.  set_hungry - listed as such exactly if it is.  note_heard - last
+ * of those that are watched. */
+struct worker *nm_queue_worker(const struct nm_queue *queue, uint32_t number);
+enum nm_err nm_queue_worker_add(struct nm_queue *queue, uint32_t number, struct worker **worker);
+void nm_queue_set_hungry(struct nm_queue *queue, struct worker *worker);
+void nm_queue_note_heard(struct nm_queue *queue, struct worker *worker, int64_t now);
 
 #endif
