@@ -50,15 +50,20 @@ static enum nm_err apply(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
 /* ---- tasks ------------------------------------------------------------------------------------------------------
  */
 
+/* What the records of open and of ended tasks begin with. */
+static enum nm_err put_head(struct nm_buf *bytes, const struct nm_queue_task *task)
+{
+    enum nm_err err = nm_record_put(bytes, (uint64_t)task->state, 1);
+    if (!err)
+        err = nm_record_put(bytes, task->attempt, 4);
+    return err ? err : nm_record_put(bytes, task->worker, 4);
+}
+
 static enum nm_err put_open(struct nm_ledger *ledger, const struct nm_queue_task *task)
 {
     struct nm_buf *bytes = &ledger->bytes;
     size_t offset = bytes->len;
-    enum nm_err err = nm_record_put(bytes, (uint64_t)task->state, 1);
-    if (!err)
-        err = nm_record_put(bytes, task->attempt, 4);
-    if (!err)
-        err = nm_record_put(bytes, task->worker, 4);
+    enum nm_err err = put_head(bytes, task);
     if (!err)
         err = nm_record_put(bytes, task->failures, 4);
     if (!err)
@@ -72,11 +77,7 @@ static enum nm_err put_ended(struct nm_ledger *ledger, const struct nm_queue_tas
 {
     struct nm_buf *bytes = &ledger->bytes;
     size_t offset = bytes->len;
-    enum nm_err err = nm_record_put(bytes, (uint64_t)task->state, 1);
-    if (!err)
-        err = nm_record_put(bytes, task->attempt, 4);
-    if (!err)
-        err = nm_record_put(bytes, task->worker, 4);
+    enum nm_err err = put_head(bytes, task);
     if (!err)
         err = nm_record_put(bytes, nm_ledger_placing(ledger, task->task), 8);
     if (!err)

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "common/store.h"
+#include "tests/unit/temp_dir.h"
 
 static int syncs;
-static char dir[64];
 
 /* In the place of the C library's. */
 int fdatasync(int fd)
@@ -38,12 +38,10 @@ static void commit(struct nm_store *store, struct nm_db db, int expected)
 static void test_syncs(void **state)
 {
     (void)state;
-    struct nm_store_options options = {.path = dir, .kind = "ledger", .schema = 1};
+    struct nm_store_options options = {.path = temp_dir, .kind = "ledger", .schema = 1};
     struct nm_store *store;
     struct nm_db db;
     struct nm_diag diag = {""};
-    strcpy(dir, "/tmp/nermill-sync-XXXXXX");
-    assert_non_null(mkdtemp(dir));
     assert_int_equal(nm_store_open(&options, &store, NULL, &diag), NM_OK);
     assert_int_equal(nm_store_db(store, "db", &db, &diag), NM_OK);
     commit(store, db, 1);
@@ -56,13 +54,10 @@ static void test_syncs(void **state)
     assert_int_equal(nm_store_set_sync(store, true, &diag), NM_OK);
     commit(store, db, 1);
     nm_store_close(&store);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_syncs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_syncs, temp_dir_make, temp_dir_remove)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,33 +11,18 @@
 #include "broker/ledger.h"
 #include "broker/record.h"
 #include "common/log.h"
+#include "tests/unit/temp_dir.h"
 
 enum { ENTITIES = 200 };
 
-static char dir[64];
 static const struct nm_ledger_setting settings[] = {{"seed", "the seed", "7"},
                                                     {"words", "generation: words", "3 to 9"}};
-
-static int make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/nermill-ledger-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
-}
 
 static struct nm_ledger *must_open(void)
 {
     struct nm_ledger *ledger;
     struct nm_diag diag = {""};
-    if (nm_ledger_open(dir, settings, 2, ENTITIES, &ledger, &diag) != NM_OK)
+    if (nm_ledger_open(temp_dir, settings, 2, ENTITIES, &ledger, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return ledger;
 }
@@ -224,7 +209,7 @@ static void test_run_and_settings(void **state)
     struct nm_ledger_setting changed[2];
     memcpy(changed, settings, sizeof changed);
     strcpy(changed[1].value, "3 to 90");
-    assert_int_equal(nm_ledger_open(dir, changed, 2, ENTITIES, &ledger, &diag), NM_EINVAL);
+    assert_int_equal(nm_ledger_open(temp_dir, changed, 2, ENTITIES, &ledger, &diag), NM_EINVAL);
     assert_null(ledger);
     assert_non_null(strstr(diag.text, "generation: words changed"));
     assert_non_null(strstr(diag.text, "it was 3 to 9 and is now 3 to 90"));
@@ -257,7 +242,7 @@ static void test_one_process_at_a_time(void **state)
     (void)state;
     struct nm_ledger *ledger = must_open(), *other;
     struct nm_diag diag = {""};
-    assert_int_equal(nm_ledger_open(dir, settings, 2, ENTITIES, &other, &diag), NM_EBUSY);
+    assert_int_equal(nm_ledger_open(temp_dir, settings, 2, ENTITIES, &other, &diag), NM_EBUSY);
     nm_ledger_close(&ledger);
 }
 
@@ -283,7 +268,7 @@ static void test_records_are_checked(void **state)
     nm_buf_clean_up(&buf);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_dir_make, temp_dir_remove)
 
 static void test_troubles_of_entities(void **state)
 {

@@ -15,10 +15,10 @@
 #include "broker/record.h"
 #include "common/log.h"
 #include "common/store.h"
+#include "tests/unit/temp_dir.h"
 
 enum { ENTITIES = 200, ALIGNER = 1, OTHER_ALIGNER = 2 };
 
-static char dir[64];
 static struct nm_ledger *ledger;
 static struct nm_plan *plan;
 
@@ -132,7 +132,7 @@ static void fill(void)
 static void open_ledger(void)
 {
     struct nm_diag diag = {""};
-    if (nm_ledger_open(dir, settings, sizeof settings / sizeof settings[0], ENTITIES, &ledger, &diag) != NM_OK)
+    if (nm_ledger_open(temp_dir, settings, sizeof settings / sizeof settings[0], ENTITIES, &ledger, &diag) != NM_OK)
         fail_msg("%s", diag.text);
 }
 
@@ -154,8 +154,7 @@ static int make(void **state)
                                       .min_words = 3,
                                       .max_words = 9,
                                       .styles = 8};
-    strcpy(dir, "/tmp/nermill-check-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    assert_int_equal(temp_dir_make(state), 0);
     assert_int_equal(nm_plan_new(&o, &plan, NULL), NM_OK);
     open_ledger();
     fill();
@@ -165,12 +164,9 @@ static int make(void **state)
 
 static int clean_up(void **state)
 {
-    (void)state;
-    char command[128];
     nm_ledger_close(&ledger);
     nm_plan_destroy(&plan);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
+    return temp_dir_remove(state);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
@@ -191,7 +187,7 @@ static enum nm_err apply(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
 
 static void edit(const char *db, struct nm_key key, const void *data, size_t len)
 {
-    struct nm_store_options options = {.path = dir, .kind = "ledger", .schema = NM_LEDGER_SCHEMA};
+    struct nm_store_options options = {.path = temp_dir, .kind = "ledger", .schema = NM_LEDGER_SCHEMA};
     struct nm_store *store;
     struct edit e = {.key = key, .data = data, .len = len};
     struct nm_diag diag = {""};
@@ -243,7 +239,7 @@ static struct nm_ledger_findings check(void)
     struct nm_ledger_findings findings;
     struct nm_diag diag = {""};
     lines[0] = '\0';
-    if (nm_ledger_check(dir, note, NULL, &findings, &diag) != NM_OK)
+    if (nm_ledger_check(temp_dir, note, NULL, &findings, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return findings;
 }
@@ -288,7 +284,7 @@ static void test_fresh(void **state)
     (void)state;
     char command[256];
     nm_ledger_close(&ledger);
-    snprintf(command, sizeof command, "rm -rf %s/data.mdb %s/lock.mdb", dir, dir);
+    snprintf(command, sizeof command, "rm -rf %s/data.mdb %s/lock.mdb", temp_dir, temp_dir);
     assert_int_equal(system(command), 0);
     open_ledger();
     expect_whole();
@@ -554,16 +550,16 @@ static struct nm_ledger_renewal renew(const char *seed, bool fresh)
     memcpy(changed, settings, sizeof changed);
     strcpy(changed[0].value, seed);
     nm_ledger_close(&ledger);
-    assert_int_equal(nm_ledger_open(dir, changed, sizeof settings / sizeof settings[0], ENTITIES, &ledger, &diag),
-                     NM_EINVAL);
+    assert_int_equal(
+        nm_ledger_open(temp_dir, changed, sizeof settings / sizeof settings[0], ENTITIES, &ledger, &diag), NM_EINVAL);
     struct nm_ledger_look look;
-    assert_int_equal(nm_ledger_look(dir, changed, sizeof settings / sizeof settings[0], ENTITIES, never_listed, NULL,
-                                    &look, &diag),
+    assert_int_equal(nm_ledger_look(temp_dir, changed, sizeof settings / sizeof settings[0], ENTITIES, never_listed,
+                                    NULL, &look, &diag),
                      NM_OK);
     free(look.covered);
     assert_int_equal(look.n_changes, 1);
     assert_string_equal(look.changes[0].now, seed);
-    if (nm_ledger_open_renewing(dir, changed, sizeof settings / sizeof settings[0], ENTITIES, &renewal, &ledger,
+    if (nm_ledger_open_renewing(temp_dir, changed, sizeof settings / sizeof settings[0], ENTITIES, &renewal, &ledger,
                                 &diag) != NM_OK)
         fail_msg("%s", diag.text);
     assert_true(renewal.happened);
@@ -623,7 +619,7 @@ static void test_version(void **state)
     struct nm_diag diag = {""};
     struct nm_key newer = nm_key_u64(NM_LEDGER_SCHEMA + 1);
     edit("nermill", nm_key_text("schema"), newer.bytes, 8);
-    assert_int_equal(nm_ledger_check(dir, note, NULL, &findings, &diag), NM_EVERSION);
+    assert_int_equal(nm_ledger_check(temp_dir, note, NULL, &findings, &diag), NM_EVERSION);
     assert_non_null(strstr(diag.text, "newer nermill"));
     assert_int_equal(nm_ledger_check("/nonexistent", note, NULL, &findings, &diag), NM_ENOENT);
 }

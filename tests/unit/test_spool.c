@@ -10,30 +10,14 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/temp_dir.h"
 #include "workers/generator/spool.h"
-
-static char dir[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    (void)snprintf(dir, sizeof dir, "/tmp/nm-spool-XXXXXX");
-    return mkdtemp(dir) != NULL ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
 
 static struct nm_spool *open_run(const char *run)
 {
     struct nm_spool *spool;
     struct nm_diag diag = {""};
-    if (nm_spool_open(dir, run, &spool, &diag) != NM_OK)
+    if (nm_spool_open(temp_dir, run, &spool, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return spool;
 }
@@ -111,7 +95,7 @@ static void test_runs_apart(void **state)
     assert_int_equal(count(spool, &others), 1);
     assert_int_equal(others, 299);
     struct nm_spool *second;
-    assert_int_not_equal(nm_spool_open(dir, "run-b", &second, &diag), NM_OK); /* one process a spool */
+    assert_int_not_equal(nm_spool_open(temp_dir, "run-b", &second, &diag), NM_OK); /* one process a spool */
     assert_null(second);
     nm_spool_close(&spool);
 }
@@ -119,5 +103,5 @@ static void test_runs_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_life), cmocka_unit_test(test_runs_apart)};
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, temp_dir_make, temp_dir_remove);
 }

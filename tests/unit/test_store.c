@@ -15,29 +15,14 @@
 #include <cmocka.h>
 
 #include "common/store.h"
+#include "tests/unit/temp_dir.h"
 
-static char dir[64];
 static struct nm_diag diag;
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)snprintf(dir, sizeof dir, "/tmp/nm-store-XXXXXX");
-    return mkdtemp(dir) != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command); /* NOLINT: a directory of our own */
-}
 
 static struct nm_store *open_store(uint32_t schema)
 {
     struct nm_store *store = NULL;
-    struct nm_store_options o = {.path = dir, .kind = "test", .schema = schema, .map_bytes = 1 << 20};
+    struct nm_store_options o = {.path = temp_dir, .kind = "test", .schema = schema, .map_bytes = 1 << 20};
     if (nm_store_open(&o, &store, NULL, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return store;
@@ -136,15 +121,15 @@ static void newer_or_other_store_is_refused_in_words(void **state)
     (void)state;
     struct nm_store *store = open_store(2);
     nm_store_close(&store);
-    struct nm_store_options o = {.path = dir, .kind = "test", .schema = 1};
+    struct nm_store_options o = {.path = temp_dir, .kind = "test", .schema = 1};
     assert_int_equal(nm_store_open(&o, &store, NULL, &diag), NM_EVERSION);
     assert_non_null(strstr(diag.text, "version 2"));
     assert_null(store);
-    o = (struct nm_store_options){.path = dir, .kind = "ledger", .schema = 2};
+    o = (struct nm_store_options){.path = temp_dir, .kind = "ledger", .schema = 2};
     assert_int_equal(nm_store_open(&o, &store, NULL, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "holds a test, not a ledger"));
     uint32_t found = 0;
-    o = (struct nm_store_options){.path = dir, .kind = "test", .schema = 5};
+    o = (struct nm_store_options){.path = temp_dir, .kind = "test", .schema = 5};
     assert_int_equal(nm_store_open(&o, &store, &found, &diag), NM_OK);
     assert_int_equal(found, 2);
     nm_store_close(&store);
@@ -154,16 +139,16 @@ static void garbage_is_no_store(void **state)
 {
     (void)state;
     char path[128];
-    (void)snprintf(path, sizeof path, "%s/data.mdb", dir);
+    (void)snprintf(path, sizeof path, "%s/data.mdb", temp_dir);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     for (int i = 0; i < 20000; i++)
         (void)fputc('z', file);
     (void)fclose(file);
     struct nm_store *store;
-    struct nm_store_options o = {.path = dir, .kind = "test", .schema = 1};
+    struct nm_store_options o = {.path = temp_dir, .kind = "test", .schema = 1};
     assert_int_equal(nm_store_open(&o, &store, NULL, &diag), NM_EFORMAT);
-    assert_non_null(strstr(diag.text, dir));
+    assert_non_null(strstr(diag.text, temp_dir));
 }
 
 static void one_writer_at_a_time_and_readers_beside_it(void **state)
@@ -176,7 +161,7 @@ static void one_writer_at_a_time_and_readers_beside_it(void **state)
     pid_t child = fork();
     if (child == 0) { /* another process */
         struct nm_store *other;
-        struct nm_store_options o = {.path = dir, .kind = "test", .schema = 1};
+        struct nm_store_options o = {.path = temp_dir, .kind = "test", .schema = 1};
         if (nm_store_open(&o, &other, NULL, &diag) != NM_EBUSY || strstr(diag.text, "in use by process") == NULL)
             _exit(1);
         o.read_only = true;
@@ -246,7 +231,7 @@ static void full_disk_changes_nothing_and_is_told_in_words(void **state)
         (void)setrlimit(RLIMIT_FSIZE, &limit);
         m = (struct many){.db = m.db, .first = 100, .n = 3000, .value_len = 1000};
         enum nm_err err = nm_store_write(store, put_many, &m, &diag);
-        if (err != NM_EFULL || strstr(diag.text, dir) == NULL)
+        if (err != NM_EFULL || strstr(diag.text, temp_dir) == NULL)
             _exit(2);
         limit.rlim_cur = RLIM_INFINITY; /* space again: the same store goes on */
         (void)setrlimit(RLIMIT_FSIZE, &limit);
@@ -279,9 +264,9 @@ static void a_half_made_store_is_made_again(void **state)
 {
     (void)state;
     char path[128];
-    (void)snprintf(path, sizeof path, "%s/new", dir);
+    (void)snprintf(path, sizeof path, "%s/new", temp_dir);
     assert_int_equal(mkdir(path, 0777), 0);
-    (void)snprintf(path, sizeof path, "%s/new/data.mdb", dir);
+    (void)snprintf(path, sizeof path, "%s/new/data.mdb", temp_dir);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_int_equal(fputs("half a page", file) >= 0, 1);
@@ -289,7 +274,7 @@ static void a_half_made_store_is_made_again(void **state)
     struct nm_store *store = open_store(1);
     nm_store_close(&store);
     assert_int_not_equal(access(path, F_OK), 0);
-    (void)snprintf(path, sizeof path, "%s/new", dir);
+    (void)snprintf(path, sizeof path, "%s/new", temp_dir);
     assert_int_not_equal(access(path, F_OK), 0);
     store = open_store(1);
     nm_store_close(&store);
@@ -331,15 +316,17 @@ static void a_cleared_database_holds_what_came_after(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(map_grows_and_everything_is_there_after_reopening, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(failed_group_leaves_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(newer_or_other_store_is_refused_in_words, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(garbage_is_no_store, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(one_writer_at_a_time_and_readers_beside_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(killed_writer_keeps_whole_groups, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(full_disk_changes_nothing_and_is_told_in_words, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_half_made_store_is_made_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_cleared_database_holds_what_came_after, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(map_grows_and_everything_is_there_after_reopening, temp_dir_make,
+                                        temp_dir_remove),
+        cmocka_unit_test_setup_teardown(failed_group_leaves_nothing, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(newer_or_other_store_is_refused_in_words, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(garbage_is_no_store, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(one_writer_at_a_time_and_readers_beside_it, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(killed_writer_keeps_whole_groups, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(full_disk_changes_nothing_and_is_told_in_words, temp_dir_make,
+                                        temp_dir_remove),
+        cmocka_unit_test_setup_teardown(a_half_made_store_is_made_again, temp_dir_make, temp_dir_remove),
+        cmocka_unit_test_setup_teardown(a_cleared_database_holds_what_came_after, temp_dir_make, temp_dir_remove),
         cmocka_unit_test(keys_sort_as_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
