@@ -17,7 +17,7 @@ build="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libm
     libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libcyaml-dev libutf8proc-dev libxxhash-dev zlib1g-dev libopenblas-pthread-dev
     libcmocka-dev ca-certificates python3 python3-venv curl jq"
 # The formatter and the linter are of one version everywhere, so that they say the same everywhere.
-dev="git clang libclang-rt-18-dev|libclang-rt-14-dev libomp-18-dev|libomp-14-dev clang-format-14 clang-tidy-14"
+dev="git clang libclang-rt-18-dev|libclang-rt-14-dev libomp-18-dev|libomp-14-dev libopenmpi-dev openmpi-bin clang-format-14 clang-tidy-14"
 bench="beanstalkd redis-server"
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }

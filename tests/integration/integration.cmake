@@ -40,6 +40,7 @@ add_executable(newer_store integration/newer_store.c)
 target_link_libraries(newer_store PRIVATE nm_flags nm_store nm_base)
 nm_python_test(trainer TIMEOUT 400)
 nm_python_test(serve TIMEOUT 200)
+nm_python_test(mpi TIMEOUT 400)
 nm_python_test(desk TIMEOUT 300)
 
 # What a trainer gets, as files, for test_shards.py.

@@ -85,7 +85,7 @@ enum { TOKENS = 61 };
 static const uint32_t starts[] = {0, 9, 10, 40, 61};
 static uint32_t ids[TOKENS];
 static int32_t tags[TOKENS];
-static const struct nm_batch batch = {4, TOKENS, ids, starts, tags};
+static const struct nm_batch batch = {4, TOKENS, ids, starts, tags, 0};
 
 static void fill_batch(void)
 {
@@ -223,7 +223,7 @@ static void packed_equals_single(void **state)
     memcpy(packed, logits, sizeof packed);
     for (size_t s = 0; s < batch.n_seqs; s++) {
         const uint32_t own[2] = {0, starts[s + 1] - starts[s]};
-        const struct nm_batch one = {1, own[1], ids + starts[s], own, NULL};
+        const struct nm_batch one = {1, own[1], ids + starts[s], own, NULL, 0};
         assert_int_equal(nm_bert_forward(bert, &one, &logits, &diag), NM_OK);
         for (size_t i = 0; i < one.n_tokens * 3; i++)
             assert_true(fabsf(logits[i] - packed[starts[s] * 3 + i]) <= 1e-5F);

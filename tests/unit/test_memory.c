@@ -123,7 +123,8 @@ static void as_stated(bool checkpointing)
     const size_t before = resident(), stated = nm_bert_memory(&cfg, &o, &x);
     assert_int_equal(nm_bert_new(&bert, &cfg, &o, &diag), NM_OK);
     assert_int_equal(nm_optimizer_new(&opt, nm_bert_params(bert), &adamw, &diag), NM_OK);
-    const struct nm_batch b = {TOKENS / LENGTH, TOKENS, ids, starts, tags};
+    const struct nm_batch b = {
+        .n_seqs = TOKENS / LENGTH, .n_tokens = TOKENS, .ids = ids, .seq_start = starts, .labels = tags};
     assert_int_equal(nm_bert_train(bert, &b, 1.0F, 1, NULL, NULL, &diag), NM_OK);
     (void)nm_optimizer_step(opt);
     const size_t taken = resident() - before;

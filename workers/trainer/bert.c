@@ -237,6 +237,12 @@ void nm_bert_set_dropout(struct nm_bert *bert, float p)
     bert->cfg.hidden_dropout = bert->cfg.attention_dropout = bert->cfg.classifier_dropout = p;
 }
 
+void nm_bert_on_grad(struct nm_bert *bert, void (*ready)(void *arg, size_t offset), void *arg)
+{
+    bert->ready = ready;
+    bert->ready_arg = arg;
+}
+
 void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce)
 {
     bert->loss = (struct nm_loss){.smoothing = smoothing, .gce = gce};

@@ -25,6 +25,7 @@ struct nm_batch {
     const uint32_t *ids;       /* (n_tokens) < vocab_size */
     const uint32_t *seq_start; /* (n_seqs+1), ascending, first 0 */
     const int32_t *labels;     /* (n_tokens) < n_labels, -1: ignored in the loss; or NULL */
+    size_t first_token;        /* of the step that this batch is a part of: dropout masks are the whole step's */
 };
 
 struct nm_bert_options {
@@ -78,6 +79,14 @@ void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce);
 
 /* nm_bert_set_precision - of the products, as in the options. */
 void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision);
+
+/* nm_bert_on_grad - ready(arg, offset) is called in each nm_bert_train, by its caller's thread, as soon as the
+ * gradients from offset to the end of the vector are final: after each layer, from the last to the second.  NULL: not
+ * any more. */
+void nm_bert_on_grad(struct nm_bert *bert, void (*ready)(void *arg, size_t offset), void *arg);
+
+/* nm_bert_no_grad - a step without a sentence of this process: all gradients are 0. */
+void nm_bert_no_grad(struct nm_bert *bert);
 
 /* nm_bert_head_loaded - false where the classifier was newly initialised. */
 bool nm_bert_head_loaded(const struct nm_bert *bert);

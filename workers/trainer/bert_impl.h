@@ -40,6 +40,8 @@ struct nm_bert {
     enum nm_precision precision;
     size_t n_threads;
     struct nm_loss loss;
+    void (*ready)(void *arg, size_t offset); /* see nm_bert_on_grad */
+    void *ready_arg;
     bool fresh; /* gradients hold nothing yet: the next backward overwrites */
     struct nm_team *team;
 

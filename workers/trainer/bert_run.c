@@ -4,12 +4,6 @@
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* Where dropout stands, as numbers of the masks' streams: 0 embeddings, 1 classifier, then three a layer. */
-static struct nm_dropout mask(float p, uint64_t key, size_t layer, size_t site)
-{
-    return nm_dropout_make(p, key, 2 + 3 * layer + site);
-}
-
 static struct nm_norm norm_of(const struct nm_bert *b, size_t gamma, size_t beta)
 {
     return (struct nm_norm){b->params.data + gamma, b->params.data + beta, b->cfg.layer_norm_eps};
@@ -21,16 +15,30 @@ struct pass {
     float p_hidden, p_attention, p_classifier;
     uint64_t key;
     size_t n;
+    size_t before; /* tokens of the step in front of these */
 };
+
+/* Where dropout stands, as numbers of the masks' streams: 0 embeddings, 1 classifier, then three a layer.  In front
+ * of these rows are as many a token as a row is of one: 1, or in attention the number of heads. */
+static struct nm_dropout mask(const struct pass *pass, float p, size_t stream, size_t rows_a_token)
+{
+    return nm_dropout_from(nm_dropout_make(p, pass->key, stream), pass->before * rows_a_token);
+}
+
+static struct nm_dropout mask_of(const struct pass *pass, size_t layer, size_t site)
+{
+    return mask(pass, site == 0 ? pass->p_attention : pass->p_hidden, 2 + 3 * layer + site,
+                site == 0 ? pass->att->n_heads : 1);
+}
 
 static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in, struct layer_acts *a)
 {
     const struct layer_at *at = &b->at.layers[i];
     const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size, n = pass->n;
     const float *w = b->params.data;
-    const struct nm_dropout att_drop = mask(pass->p_attention, pass->key, i, 0);
-    const struct nm_dropout mid_drop = mask(pass->p_hidden, pass->key, i, 1);
-    const struct nm_dropout out_drop = mask(pass->p_hidden, pass->key, i, 2);
+    const struct nm_dropout att_drop = mask_of(pass, i, 0);
+    const struct nm_dropout mid_drop = mask_of(pass, i, 1);
+    const struct nm_dropout out_drop = mask_of(pass, i, 2);
     nm_linear_forward(b->team, a->qkv, in, w + at->qkv_w, w + at->qkv_b, n, h, 3 * h);
     nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, pass->att, &att_drop);
     nm_linear_norm_forward(b->team, a->mid, a->norm1, a->ctx, w + at->out_w, w + at->out_b, in,
@@ -45,7 +53,7 @@ static float *encode(struct nm_bert *b, const struct pass *pass, const struct nm
 {
     const float *w = b->params.data;
     const struct nm_embedding table = {w + b->at.word, w + b->at.position, w + b->at.type};
-    const struct nm_dropout drop = nm_dropout_make(pass->p_hidden, pass->key, 0);
+    const struct nm_dropout drop = mask(pass, pass->p_hidden, 0, 1);
     float *in = b->embedded;
     nm_embedding_forward(b->team, in, b->norm0, table, batch->ids, b->positions,
                          norm_of(b, b->at.norm_g, b->at.norm_b), &drop, pass->n, b->cfg.hidden_size);
@@ -113,9 +121,9 @@ static void layer_backward(struct nm_bert *b, const struct pass *pass, size_t i,
     const float *w = b->params.data;
     float *g = b->params.grad, *dz = b->grad_a, *dy = b->grad_b, *wide = b->grad_c;
     const int add = !b->fresh;
-    const struct nm_dropout att_drop = mask(pass->p_attention, pass->key, i, 0);
-    const struct nm_dropout mid_drop = mask(pass->p_hidden, pass->key, i, 1);
-    const struct nm_dropout out_drop = mask(pass->p_hidden, pass->key, i, 2);
+    const struct nm_dropout att_drop = mask_of(pass, i, 0);
+    const struct nm_dropout mid_drop = mask_of(pass, i, 1);
+    const struct nm_dropout out_drop = mask_of(pass, i, 2);
     nm_norm_backward(b->team, (struct nm_norm_grad){g + at->norm2_g, g + at->norm2_b, g + at->down_b, add}, dz, dy,
                      a->norm2, w + at->norm2_g, &out_drop, n, h);
     nm_linear_gelu_backward(b->team, (struct nm_linear_grad){.dw = g + at->down_w, .dx = wide, .add_dw = add},
@@ -155,17 +163,24 @@ static void touch_rows(struct nm_bert *b, const struct nm_batch *batch)
 static void embeddings_backward(struct nm_bert *b, const struct pass *pass, const struct nm_batch *batch)
 {
     float *g = b->params.grad;
-    const struct nm_dropout drop = nm_dropout_make(pass->p_hidden, pass->key, 0);
+    const struct nm_dropout drop = mask(pass, pass->p_hidden, 0, 1);
     nm_embedding_backward(b->team, (struct nm_embedding_grad){g + b->at.word, g + b->at.position, g + b->at.type},
                           (struct nm_norm_grad){g + b->at.norm_g, g + b->at.norm_b, NULL, !b->fresh}, b->grad_a,
                           b->norm0, b->params.data + b->at.norm_g, batch->ids, b->positions, &drop, pass->n,
                           b->cfg.hidden_size);
 }
 
+/* Behind layer i's backward pass no thread is in the one of the layer above any more: i's has barriers. */
+static void tell_ready(const struct nm_bert *b, size_t i)
+{
+    if (b->ready != NULL)
+        b->ready(b->ready_arg, i + 1 < b->cfg.n_layers ? b->at.layers[i + 1].qkv_w : b->at.head_w);
+}
+
 static void backward(struct nm_bert *b, const struct pass *pass, const struct nm_batch *batch)
 {
     const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
-    const struct nm_dropout drop = nm_dropout_make(pass->p_classifier, pass->key, 1);
+    const struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
     float *g = b->params.grad;
     nm_linear_backward(b->team,
                        (struct nm_linear_grad){
@@ -177,6 +192,8 @@ static void backward(struct nm_bert *b, const struct pass *pass, const struct nm
         if (b->checkpointing && i + 1 < b->cfg.n_layers) /* the last layer's are still there */
             layer_forward(b, pass, i, in, &b->acts[i]);
         layer_backward(b, pass, i, in, &b->acts[i]);
+        if (nm_team_share(1).first)
+            tell_ready(b, i);
     }
     embeddings_backward(b, pass, batch);
 }
@@ -192,6 +209,13 @@ static void clear_dense_gradients(struct nm_bert *b)
     b->fresh = false;
 }
 
+void nm_bert_no_grad(struct nm_bert *bert)
+{
+    clear_dense_gradients(bert);
+    for (size_t i = bert->cfg.n_layers; i-- > 0;) /* in the steps of those who have sentences */
+        tell_ready(bert, i);
+}
+
 static void train_by_team(void *arg)
 {
     struct work *work = arg;
@@ -200,7 +224,7 @@ static void train_by_team(void *arg)
     const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
     const struct nm_share own = nm_team_share(pass->n);
     const float *last = encode(b, pass, work->batch, true), *w = b->params.data;
-    const struct nm_dropout drop = nm_dropout_make(pass->p_classifier, pass->key, 1);
+    const struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
     float *logits = b->logits + own.lo * k;
     nm_dropout_apply(b->team, b->final, last, &drop, pass->n, h);
     nm_linear_forward(b->team, b->logits, b->final, w + b->at.head_w, w + b->at.head_b, pass->n, h, k);
@@ -229,7 +253,8 @@ enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, fl
                               .p_attention = bert->cfg.attention_dropout,
                               .p_classifier = bert->cfg.classifier_dropout,
                               .key = dropout_key,
-                              .n = batch->n_tokens};
+                              .n = batch->n_tokens,
+                              .before = batch->first_token};
     struct work work = {.b = bert, .pass = &pass, .batch = batch};
     if (count == 0) {
         clear_dense_gradients(bert);

@@ -148,7 +148,7 @@ static int run(struct arguments *a, const struct nm_training *checked, int argc,
     t->stop = &nm_command_stop;
     if (err == NM_OK)
         err = nm_trainer_run(t, &result, &diag);
-    if (err == NM_OK)
+    if (err == NM_OK && nm_comm_rank(t->comm) == 0)
         nm_command_report(t, &result);
     nm_training_result_clean_up(&result);
     nm_buf_clean_up(&model);
@@ -163,5 +163,8 @@ int nm_command_pull(int argc, char **argv)
     struct arguments a = {.wait_s = 30};
     struct nm_training t = {.recipe = nm_recipe_defaults()};
     int code = parse(argc, argv, &a, &t);
-    return code >= 0 ? code : run(&a, &t, argc, argv);
+    if (code >= 0)
+        return code;
+    nm_command_join(&t);
+    return nm_command_leave(&t, run(&a, &t, argc, argv));
 }

@@ -83,7 +83,7 @@ static int run(const struct nm_training *options, const struct sources *from)
     nm_command_catch_signals();
     if (err == NM_OK)
         err = nm_trainer_run(t, &result, &diag);
-    if (err == NM_OK)
+    if (err == NM_OK && nm_comm_rank(t->comm) == 0)
         nm_command_report(t, &result);
     nm_training_result_clean_up(&result);
     for (size_t i = 0; i < 3; i++)
@@ -143,8 +143,10 @@ int nm_command_train(int argc, char **argv)
     int code = from.train != NULL && from.gold_train != NULL ? -1 : NM_EXIT_FAILURE;
     if (code < 0)
         code = parse(argc, argv, &t, &from);
-    if (code < 0)
-        code = run(&t, &from);
+    if (code < 0) {
+        nm_command_join(&t);
+        code = nm_command_leave(&t, run(&t, &from));
+    }
     free(from.train);
     free(from.gold_train);
     return code;

@@ -10,6 +10,8 @@
 
 #include <jansson.h>
 
+#include "common/log.h"
+
 #include "workers/trainer/scores_json.h"
 
 volatile sig_atomic_t nm_command_stop;
@@ -42,6 +44,21 @@ int nm_command_usage(const char *command, const char *fmt, ...)
     fprintf(stderr, " (nermill-trainer %s --help)\n", command);
     va_end(args);
     return NM_EXIT_USAGE;
+}
+
+void nm_command_join(struct nm_training *training)
+{
+    training->comm = nm_comm_init();
+    if (nm_comm_rank(training->comm) > 0)
+        (void)nm_log_set_level("warn");
+}
+
+int nm_command_leave(struct nm_training *training, int code)
+{
+    if (code != NM_EXIT_OK && code != NM_EXIT_SIGNAL) /* a signal stops all of them after the same step */
+        nm_comm_abort(training->comm, code);
+    nm_comm_destroy(&training->comm);
+    return code;
 }
 
 bool nm_option_count(const char *text, uint64_t max, uint64_t *value)

@@ -54,6 +54,11 @@ void nm_training_help(void);
 /* nm_training_option - take one of these options; 1: taken, 0: not one of them, -1: bad value (said on stderr). */
 int nm_training_option(struct nm_training *training, int option, const char *value);
 
+/* nm_command_join - training->comm; of several processes only the first one speaks.  nm_command_leave - and out of
+ * it: a process that failed takes the others with it.  Returns code. */
+void nm_command_join(struct nm_training *training);
+int nm_command_leave(struct nm_training *training, int code);
+
 /* nm_command_report - what came of a training, on stdout. */
 void nm_command_report(const struct nm_training *training, const struct nm_training_result *result);
 

@@ -81,7 +81,7 @@ static inline uint32_t mix32(uint32_t x)
 
 static inline uint32_t row_key(const struct nm_dropout *drop, size_t row)
 {
-    return (uint32_t)(nm_mix64(drop->key + row * 0x9E3779B97F4A7C15ULL) >> 32);
+    return (uint32_t)(nm_mix64(drop->key + row * NM_DROPOUT_ROW) >> 32);
 }
 
 /* 0 or scale */

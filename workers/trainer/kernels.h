@@ -14,6 +14,7 @@
  * An element is dropped where its 32 random bits are below threshold = p * 2^32; the others are scaled by
  * 1/(1-p).  threshold 0: no dropout.
  */
+#define NM_DROPOUT_ROW 0x9E3779B97F4A7C15ULL /* a row's key is key + row * this, mixed */
 struct nm_dropout {
     uint64_t key;
     uint32_t threshold;

@@ -85,6 +85,13 @@ size_t nm_optimizer_steps(const struct nm_optimizer *opt)
     return opt->steps;
 }
 
+void nm_optimizer_moments(struct nm_optimizer *opt, float **m, float **v, size_t steps)
+{
+    *m = opt->m;
+    *v = opt->v;
+    opt->steps = steps;
+}
+
 /* One step, as every thread of the team does its share of it. */
 struct step {
     struct nm_optimizer *opt;

@@ -45,6 +45,10 @@ double nm_optimizer_step(struct nm_optimizer *opt);
 float nm_optimizer_lr(const struct nm_optimizer *opt);
 size_t nm_optimizer_steps(const struct nm_optimizer *opt);
 
+/* nm_optimizer_moments - the two vectors (params->total each), to be filled from elsewhere; steps is set with them.
+ */
+void nm_optimizer_moments(struct nm_optimizer *opt, float **m, float **v, size_t steps);
+
 /* nm_optimizer_save / load - moments and step count as one safetensors file, atomically.  Loading checks that
  * the names and shapes are those of the parameters: NM_EFORMAT otherwise, and the state is as it was. */
 enum nm_err nm_optimizer_save(const struct nm_optimizer *opt, const char *path, struct nm_diag *diag);

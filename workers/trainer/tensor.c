@@ -16,6 +16,12 @@ struct nm_dropout nm_dropout_make(float p, uint64_t key, uint64_t site)
     return drop;
 }
 
+struct nm_dropout nm_dropout_from(struct nm_dropout drop, size_t row)
+{
+    drop.key += row * NM_DROPOUT_ROW;
+    return drop;
+}
+
 /* ---- layer norm ------------------------------------------------------------------------------ */
 
 void nm_norm_backward(struct nm_team *team, struct nm_norm_grad grad, float *dz, float *dy, struct nm_norm_kept kept,

@@ -72,6 +72,9 @@ double nm_team_sum(struct nm_team *team, double part);
 /* nm_dropout_make - the mask of probability p at one place (site) of one step (key).  p 0: none. */
 struct nm_dropout nm_dropout_make(float p, uint64_t key, uint64_t site);
 
+/* nm_dropout_from - the same mask from this row on: row 0 of the result is row `row` of drop. */
+struct nm_dropout nm_dropout_from(struct nm_dropout drop, size_t row);
+
 /* ---- dense layers: y (n,o) = x (n,c) W^T (o,c) + bias (o) ------------------------------------ */
 
 void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,

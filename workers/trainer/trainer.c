@@ -15,6 +15,7 @@
 #include "workers/trainer/memory.h"
 #include "workers/trainer/model_dir.h"
 #include "workers/trainer/optimizer.h"
+#include "workers/trainer/reduce.h"
 #include "workers/trainer/stages.h"
 #include "workers/trainer/tagger.h"
 #include "workers/trainer/train_log.h"
@@ -35,7 +36,8 @@ struct trainer {
     struct nm_corpus held_out;    /* the recipe's dev share: borrows the training data's sentences */
     const struct nm_corpus *dev;  /* that, or the caller's, or NULL */
     struct nm_checkpoint state;
-    struct nm_train_log *log;
+    struct nm_train_log *log; /* of rank 0 */
+    struct nm_reduce reduce;
     /* since the last progress line */
     int64_t reported_ms;
     double loss_sum;
@@ -102,43 +104,82 @@ static enum nm_err begin_stage(struct trainer *tr, const struct nm_stage *stage)
     return nm_optimizer_new(&tr->optimizer, nm_bert_params(tr->bert), &o, tr->diag);
 }
 
+/* Is this the process that reads checkpoints, writes, scores and speaks? */
+static bool is_first(const struct trainer *tr)
+{
+    return nm_comm_rank(tr->training->comm) == 0;
+}
+
+static bool is_alone(const struct trainer *tr)
+{
+    return nm_comm_size(tr->training->comm) == 1;
+}
+
 /* The optimizer as it was at the checkpoint; at the very beginning of a stage it is a new one. */
 static enum nm_err resume_stage(struct trainer *tr, const char *checkpoint)
 {
     if (tr->state.step == tr->stages.steps)
         return NM_OK; /* all steps are done */
     const struct nm_stage *stage = nm_stages_of_step(&tr->stages, tr->state.step);
-    const size_t done = tr->state.step - stage->first_step;
-    nm_info("going on after step %zu of %zu", tr->state.step, tr->stages.steps);
+    const size_t done = tr->state.step - stage->first_step, bytes = nm_bert_params(tr->bert)->total * sizeof(float);
+    float *m, *v;
     enum nm_err err = begin_stage(tr, stage);
-    if (err == NM_OK && done > 0)
+    if (err == NM_OK && done > 0 && is_first(tr))
         err = nm_checkpoint_load_optimizer(checkpoint, tr->optimizer, tr->diag);
-    if (err == NM_OK && nm_optimizer_steps(tr->optimizer) != done)
+    if (err == NM_OK && is_first(tr) && nm_optimizer_steps(tr->optimizer) != done)
         err = nm_fail(tr->diag, NM_EFORMAT, "%s: optimizer and index are of different steps: remove it", checkpoint);
-    return err;
+    if (err != NM_OK || is_alone(tr))
+        return err;
+    nm_optimizer_moments(tr->optimizer, &m, &v, done);
+    nm_comm_bcast(tr->training->comm, m, bytes);
+    nm_comm_bcast(tr->training->comm, v, bytes);
+    return NM_OK;
 }
 
-/* Weights from the base model, or from the checkpoint where there is one of this training. */
+/* Where there is a checkpoint of this training; state as it says, or new. */
+static enum nm_err find_checkpoint(struct trainer *tr, uint64_t recipe, char *path, size_t size, bool *resume)
+{
+    const struct nm_training *t = tr->training;
+    *resume = false;
+    if (is_first(tr)) {
+        enum nm_err err = nm_checkpoint_find(t->out, &tr->state, path, size, tr->diag);
+        if (err != NM_OK && err != NM_ENOENT)
+            return err;
+        *resume = err == NM_OK && tr->state.recipe == recipe && tr->state.step <= tr->stages.steps;
+        if (err == NM_OK && !*resume)
+            nm_warn("%s: its checkpoint is of other data or another recipe: training from the start", t->out);
+        if (!*resume)
+            tr->state = (struct nm_checkpoint){.recipe = recipe};
+        else
+            nm_info("going on after step %zu of %zu", tr->state.step, tr->stages.steps);
+    }
+    nm_comm_bcast(t->comm, resume, sizeof(*resume));
+    nm_comm_bcast(t->comm, &tr->state, sizeof(tr->state));
+    return NM_OK;
+}
+
+/* Weights from the base model, or from the checkpoint where there is one of this training.  Only the first process
+ * needs to see the checkpoint. */
 static enum nm_err load_model(struct trainer *tr, uint64_t recipe, const struct nm_bert_options *options)
 {
     const struct nm_training *t = tr->training;
     char checkpoint[NM_FILE_PATH];
-    enum nm_err err = nm_checkpoint_find(t->out, &tr->state, checkpoint, sizeof(checkpoint), tr->diag);
-    bool resume = err == NM_OK && tr->state.recipe == recipe && tr->state.step <= tr->stages.steps;
-    if (err != NM_OK && err != NM_ENOENT)
-        return err;
-    if (err == NM_OK && !resume)
-        nm_warn("%s: its checkpoint is of other data or another recipe: training from the start", t->out);
-    if (!resume)
-        tr->state = (struct nm_checkpoint){.recipe = recipe};
-    err = nm_bert_load(&tr->bert, resume ? checkpoint : t->model, options, tr->diag);
+    bool resume;
+    enum nm_err err = find_checkpoint(tr, recipe, checkpoint, sizeof(checkpoint), &resume);
+    if (err == NM_OK)
+        err = nm_bert_load(&tr->bert, resume && is_first(tr) ? checkpoint : t->model, options, tr->diag);
     if (err == NM_OK)
         err = nm_bert_reserve(tr->bert, &tr->largest, tr->diag);
     if (err != NM_OK)
         return err;
+    struct nm_params *params = nm_bert_params(tr->bert);
     if (t->recipe.dropout >= 0)
         nm_bert_set_dropout(tr->bert, (float)t->recipe.dropout);
     nm_bert_set_loss(tr->bert, (float)t->recipe.smoothing, (float)t->recipe.gce);
+    nm_reduce_init(&tr->reduce, t->comm, params);
+    nm_comm_bcast(t->comm, params->data, params->total * sizeof(float));
+    if (!is_alone(tr))
+        nm_bert_on_grad(tr->bert, nm_reduce_ready, &tr->reduce);
     return resume ? resume_stage(tr, checkpoint) : NM_OK;
 }
 
@@ -228,6 +269,8 @@ static void report(struct trainer *tr, struct nm_train_step *step, uint64_t toke
     step->step = tr->state.step;
     step->epoch = epochs_done(tr);
     step->tokens_per_s = rate;
+    if (!is_first(tr))
+        return;
     nm_train_log_step(tr->log, step);
     tr->loss_sum += step->loss;
     tr->loss_steps++;
@@ -244,28 +287,68 @@ static void report(struct trainer *tr, struct nm_train_step *step, uint64_t toke
     tr->loss_steps = 0;
 }
 
+/* This process's sentences of the step: batch, and before it how many tokens of the step's other processes stand. */
+static enum nm_err take_batch(struct trainer *tr, struct nm_batch *batch)
+{
+    const struct nm_stage *stage = tr->stage;
+    const size_t size = (size_t)tr->training->recipe.batch, rank = nm_comm_rank(tr->training->comm);
+    const size_t ranks = nm_comm_size(tr->training->comm);
+    const size_t from = (tr->state.step - stage->first_step) % stage->steps_per_epoch * size;
+    const size_t n = stage->n - from < size ? stage->n - from : size;
+    const size_t lo = n * rank / ranks, hi = n * (rank + 1) / ranks;
+    if (nm_dataset_batch(&tr->set, tr->order + from + lo, hi - lo, batch) != NM_OK)
+        return nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for a batch", tr->state.step + 1);
+    batch->first_token = 0;
+    for (size_t i = 0; i < lo; i++)
+        batch->first_token += tr->set.starts[tr->order[from + i] + 1] - tr->set.starts[tr->order[from + i]];
+    return NM_OK;
+}
+
+/* Forward and backward on this process's part, the gradients summed over all.  out->loss is the step's mean, tokens
+ * its count. */
+static enum nm_err compute_step(struct trainer *tr, const struct nm_batch *batch, struct nm_train_step *out,
+                                size_t *tokens)
+{
+    struct nm_comm *comm = tr->training->comm;
+    const uint64_t key = nm_mix64(tr->training->recipe.seed ^ nm_mix64(tr->state.step + 1));
+    double sums[2] = {0, (double)batch->n_tokens}, loss = 0;
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < batch->n_tokens; i++)
+        sums[0] += batch->labels[i] >= 0;
+    const double own = sums[0];
+    nm_comm_sum(comm, sums, 2);
+    nm_bert_zero_grad(tr->bert);
+    nm_reduce_begin(&tr->reduce);
+    if (own > 0)
+        err = nm_bert_train(tr->bert, batch, (float)(own / sums[0]), key, &loss, NULL, tr->diag);
+    else
+        nm_bert_no_grad(tr->bert);
+    if (err == NM_OK && nm_reduce_finish(&tr->reduce) != NM_OK)
+        err = nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for its gradients", tr->state.step + 1);
+    loss *= own;
+    nm_comm_sum(comm, &loss, 1);
+    out->loss = sums[0] > 0 ? loss / sums[0] : 0;
+    *tokens = (size_t)sums[1];
+    return err;
+}
+
 static enum nm_err train_step(struct trainer *tr, struct nm_train_step *out)
 {
-    const struct nm_recipe *r = &tr->training->recipe;
-    const struct nm_stage *stage = tr->stage;
-    size_t from = (tr->state.step - stage->first_step) % stage->steps_per_epoch * (size_t)r->batch;
-    size_t n = stage->n - from < r->batch ? stage->n - from : (size_t)r->batch;
     struct nm_batch batch;
-    if (nm_dataset_batch(&tr->set, tr->order + from, n, &batch) != NM_OK)
-        return nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for a batch", tr->state.step + 1);
-    uint64_t key = nm_mix64(r->seed ^ nm_mix64(tr->state.step + 1));
-    nm_bert_zero_grad(tr->bert);
-    enum nm_err err = nm_bert_train(tr->bert, &batch, 1.0f, key, &out->loss, NULL, tr->diag);
+    size_t tokens = 0;
+    enum nm_err err = take_batch(tr, &batch);
+    if (err == NM_OK)
+        err = compute_step(tr, &batch, out, &tokens);
     if (err != NM_OK)
         return err;
     out->lr = (double)nm_optimizer_lr(tr->optimizer);
     out->grad_norm = nm_optimizer_step(tr->optimizer);
     tr->state.step++;
-    tr->state.tokens += batch.n_tokens;
+    tr->state.tokens += tokens;
     tr->state.loss_sum += out->loss;
     if (!isfinite(out->grad_norm) || !isfinite(out->loss))
         return nm_fail(tr->diag, NM_ESTATE, "step %zu: the loss is not finite any more: lower --lr (it is %g)",
-                       tr->state.step, stage->lr);
+                       tr->state.step, tr->stage->lr);
     return NM_OK;
 }
 
@@ -292,11 +375,13 @@ static enum nm_err evaluate(struct trainer *tr, const struct nm_corpus *corpus, 
 
 static enum nm_err save_checkpoint(struct trainer *tr)
 {
+    tr->saved_ms = nm_clock_mono_ms();
     tr->state.seconds = seconds(tr);
+    if (!is_first(tr))
+        return NM_OK;
     enum nm_err err = nm_train_log_flush(tr->log, tr->diag); /* before it: what is done is logged */
     if (err != NM_OK)
         return err;
-    tr->saved_ms = nm_clock_mono_ms();
     return nm_checkpoint_save(tr->training->out, &tr->state, tr->bert, tr->optimizer, tr->training->keep_checkpoints,
                               tr->diag);
 }
@@ -328,10 +413,11 @@ static enum nm_err end_epoch(struct trainer *tr)
     tr->state.loss_sum = 0;
     if (tr->dev != NULL) {
         int64_t start = nm_clock_mono_ms();
-        enum nm_err err = score_epoch(tr);
+        enum nm_err err = is_first(tr) ? score_epoch(tr) : NM_OK;
         if (err != NM_OK)
             return err;
-        tr->started_ms += nm_clock_mono_ms() - start; /* not training */
+        nm_comm_bcast(tr->training->comm, &tr->state, sizeof(tr->state)); /* which epoch was the best */
+        tr->started_ms += nm_clock_mono_ms() - start;                     /* not training */
     }
     return save_checkpoint(tr);
 }
@@ -343,7 +429,16 @@ static bool out_of_patience(const struct trainer *tr)
     return patience > 0 && tr->state.best_epoch > 0 && tr->state.n_losses - tr->state.best_epoch >= patience;
 }
 
-/* Within an epoch, by the caller's steps or minutes. */
+/* A signal that any of the processes has had, or the caller's last step. */
+static bool shall_stop(const struct trainer *tr)
+{
+    const struct nm_training *t = tr->training;
+    uint8_t signalled = t->stop != NULL && *t->stop != 0;
+    nm_comm_any(t->comm, &signalled, 1);
+    return signalled != 0 || (t->max_steps > 0 && tr->state.step >= t->max_steps);
+}
+
+/* Within an epoch, by the caller's steps or minutes; of several processes only the first one saves. */
 static bool checkpoint_is_due(const struct trainer *tr)
 {
     const struct nm_training *t = tr->training;
@@ -365,7 +460,6 @@ static enum nm_err prepare_step(struct trainer *tr, bool first)
 
 static enum nm_err loop(struct trainer *tr)
 {
-    const struct nm_training *t = tr->training;
     uint64_t tokens_before = tr->state.tokens;
     tr->seconds_before = tr->state.seconds;
     tr->started_ms = tr->reported_ms = tr->saved_ms = nm_clock_mono_ms();
@@ -377,7 +471,7 @@ static enum nm_err loop(struct trainer *tr)
         if (err != NM_OK)
             return err;
         report(tr, &step, tokens_before);
-        bool stop = (t->stop != NULL && *t->stop != 0) || (t->max_steps > 0 && tr->state.step >= t->max_steps);
+        const bool stop = shall_stop(tr);
         if ((tr->state.step - tr->stage->first_step) % tr->stage->steps_per_epoch == 0)
             err = end_epoch(tr);
         else if (stop || checkpoint_is_due(tr))
@@ -447,40 +541,62 @@ static enum nm_err check(const struct nm_training *t, struct nm_diag *diag)
     return err;
 }
 
+/* Do all processes train the same thing, and is it done already? */
+static enum nm_err agree(struct trainer *tr, uint64_t recipe, bool *already)
+{
+    const struct nm_training *t = tr->training;
+    uint64_t first = recipe;
+    nm_comm_bcast(t->comm, &first, sizeof(first));
+    uint8_t differs = first != recipe;
+    nm_comm_any(t->comm, &differs, 1);
+    if (differs != 0)
+        return nm_fail(tr->diag, NM_EINVAL, "the processes have other data, models or recipes (process %zu: %016llx)",
+                       nm_comm_rank(t->comm), (unsigned long long)recipe);
+    *already = is_first(tr) && !t->force && nm_model_dir_is_result(t->out, recipe);
+    nm_comm_bcast(t->comm, already, sizeof(*already));
+    return NM_OK;
+}
+
+static enum nm_err train(struct trainer *tr, uint64_t recipe, struct nm_training_result *result)
+{
+    const struct nm_training *t = tr->training;
+    enum nm_err err = hold_out(tr);
+    if (err == NM_OK && is_first(tr))
+        err = nm_file_make_dirs(t->out, tr->diag);
+    if (err == NM_OK)
+        err = load(tr, recipe);
+    if (err == NM_OK && is_first(tr)) {
+        err = nm_train_log_open(&tr->log, t->out, tr->state.step, tr->stages.steps, tr->diag);
+        nm_info("%zu sentences (%zu gold, %zu held out), %zu tokens, %zu types; %zu steps of %zu sentences; %zu "
+                "processes",
+                tr->set.n, t->n_gold, tr->stages.n_dev, tr->set.starts[tr->set.n], t->train->n_types,
+                tr->stages.steps, (size_t)t->recipe.batch, nm_comm_size(t->comm));
+    }
+    if (err == NM_OK)
+        err = loop(tr);
+    if (err == NM_OK && is_first(tr))
+        err = finish(tr, result);
+    return err;
+}
+
 enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_training_result *result,
                            struct nm_diag *diag)
 {
     uint64_t recipe;
     *result = (struct nm_training_result){0};
     struct trainer tr = {.training = training, .diag = diag};
-    const size_t n_gold = training->n_gold, n_synthetic = training->train->n - n_gold;
     enum nm_err err = check(training, diag);
     if (err == NM_OK)
-        err = nm_stages_init(&tr.stages, &training->recipe, n_synthetic, n_gold, diag);
+        err = nm_stages_init(&tr.stages, &training->recipe, training->train->n - training->n_gold, training->n_gold,
+                             diag);
     if (err == NM_OK)
         err = hash_training(training, &recipe, diag);
-    if (err == NM_OK && !training->force && nm_model_dir_is_result(training->out, recipe)) {
-        result->already = true;
-        nm_stages_clean_up(&tr.stages);
-        return NM_OK;
-    }
     if (err == NM_OK)
-        err = hold_out(&tr);
-    if (err == NM_OK)
-        err = nm_file_make_dirs(training->out, diag);
-    if (err == NM_OK)
-        err = load(&tr, recipe);
-    if (err == NM_OK)
-        err = nm_train_log_open(&tr.log, training->out, tr.state.step, tr.stages.steps, diag);
-    if (err == NM_OK) {
-        nm_info("%zu sentences (%zu gold, %zu held out), %zu tokens, %zu types; %zu steps of %zu sentences", tr.set.n,
-                n_gold, tr.stages.n_dev, tr.set.starts[tr.set.n], training->train->n_types, tr.stages.steps,
-                (size_t)training->recipe.batch);
-        err = loop(&tr);
-    }
-    if (err == NM_OK)
-        err = finish(&tr, result);
+        err = agree(&tr, recipe, &result->already);
+    if (err == NM_OK && !result->already)
+        err = train(&tr, recipe, result);
     nm_train_log_close(&tr.log);
+    nm_reduce_clean_up(&tr.reduce);
     nm_optimizer_destroy(&tr.optimizer);
     nm_bert_destroy(&tr.bert);
     nm_wordpiece_destroy(&tr.wp);

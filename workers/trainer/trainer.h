@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "workers/trainer/comm.h"
 #include "workers/trainer/corpus.h"
 #include "workers/trainer/metrics.h"
 #include "workers/trainer/recipe.h"
@@ -26,14 +27,15 @@ struct nm_training {
     const struct nm_corpus *dev;  /* scored after each epoch, or NULL: with patience, the best epoch is kept */
     const struct nm_corpus *gold; /* scored at the end, or NULL */
     struct nm_recipe recipe;
-    bool checkpointing;          /* of activations: the same weights in the end, less memory, more time */
-    size_t max_memory_mb;        /* what it may take; 0: what is free */
-    size_t n_threads;            /* 0: as many as there are cores */
-    size_t checkpoint_steps;     /* also within an epoch, every so many steps; 0: after each epoch only */
-    size_t checkpoint_minutes;   /* also when so many have gone by; 0: never for that */
-    size_t keep_checkpoints;     /* how many stay; 0: one */
-    size_t max_steps;            /* stop there, with a checkpoint, as if killed; 0: no such limit */
-    bool force;                  /* train even if out holds the result of just this training */
+    bool checkpointing;        /* of activations: the same weights in the end, less memory, more time */
+    size_t max_memory_mb;      /* what it may take; 0: what is free */
+    size_t n_threads;          /* 0: as many as there are cores */
+    size_t checkpoint_steps;   /* also within an epoch, every so many steps; 0: after each epoch only */
+    size_t checkpoint_minutes; /* also when so many have gone by; 0: never for that */
+    size_t keep_checkpoints;   /* how many stay; 0: one */
+    size_t max_steps;          /* stop there, with a checkpoint, as if killed; 0: no such limit */
+    bool force;                /* train even if out holds the result of just this training */
+    struct nm_comm *comm;      /* the processes that train together, each with the same data; NULL: this one alone */
     volatile sig_atomic_t *stop; /* set by a signal: checkpoint and NM_ECANCELED; may be NULL */
 };
 
