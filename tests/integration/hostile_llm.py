@@ -23,7 +23,7 @@ class Call:
     def __init__(self, scenario, number, mode, body):
         self.scenario, self.number, self.mode, self.at = scenario, number, mode, time.monotonic()
         # Which attempt of which task: the same whether it is asked in full or without examples and feedback.
-        self.asked = json.loads(body)["seed"]
+        self.asked = json.loads(body).get("seed", body)
 
 
 class HostileLLM(FakeLLM):
