@@ -119,6 +119,8 @@ static enum nm_err letter_json(struct nm_broker *b, const struct nm_ledger_dead 
     set_text(o, "detail", r.detail, SHORT_TEXT);
     nm_shape_set(o, "attempts", attempts);
     set_letter(o, letter);
+    set_text(o, "prompt", r.prompt, LONG_TEXT);
+    *bytes += r.prompt.len < LONG_TEXT ? r.prompt.len : LONG_TEXT;
     set_text(o, "prompt_hash", r.prompt_hash, NM_NAME_MAX);
     set_text(o, "endpoint", r.endpoint, NM_NAME_MAX);
     set_text(o, "model", r.model, NM_NAME_MAX);
@@ -167,6 +169,7 @@ static json_t *response_json(const struct nm_msg_response *r)
     set_text(o, "rule", r->rule, NM_NAME_MAX);
     set_text(o, "detail", r->detail, NM_LINE_MAX);
     set_text(o, "text", r->text, LONG_TEXT);
+    set_text(o, "prompt", r->prompt, LONG_TEXT);
     set_text(o, "prompt_hash", r->prompt_hash, NM_NAME_MAX);
     set_text(o, "endpoint", r->endpoint, NM_NAME_MAX);
     set_text(o, "model", r->model, NM_NAME_MAX);

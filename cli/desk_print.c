@@ -1,4 +1,5 @@
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,19 @@ static void put_line(const char *name, const char *text)
     printf("  %-*s", COLUMN, name);
     put_plain(text);
     (void)putchar('\n');
+}
+
+/* A text of several lines, each where the others begin. */
+static void put_lines(const char *name, const char *text)
+{
+    char line[512];
+    for (const char *end; *text != '\0'; text = end + (*end == '\n'), name = "") {
+        end = text + strcspn(text, "\n");
+        if (end - text >= (ptrdiff_t)sizeof line)
+            end = text + sizeof line - 1;
+        (void)snprintf(line, sizeof line, "%.*s", (int)(end - text), text);
+        put_line(name, line[0] != '\0' ? line : " ");
+    }
 }
 
 static void put_entities(const json_t *o)
@@ -84,7 +98,7 @@ static void print_dead(const json_t *answer)
         put_line("detail", text_of(letter, "detail"));
         put_line("text", text_of(letter, "text"));
         put_entities(letter);
-        put_line("prompt", text_of(letter, "prompt_hash"));
+        put_line("hash", text_of(letter, "prompt_hash"));
         put_failure(json_object_get(letter, "error"));
     }
     if (json_is_integer(next))
@@ -99,7 +113,8 @@ static void print_response(const json_t *r)
            number_of(r, "tokens_in"), number_of(r, "tokens_out"), number_of(r, "body_bytes"));
     put_line("detail", text_of(r, "detail"));
     put_line("text", text_of(r, "text"));
-    put_line("prompt", text_of(r, "prompt_hash"));
+    put_line("hash", text_of(r, "prompt_hash"));
+    put_lines("prompt", text_of(r, "prompt"));
 }
 
 static void print_peek(const json_t *answer)

@@ -170,7 +170,8 @@ struct nm_str nm_str(const char *s);
  * fingerprint: of an accepted text, for the search for duplicates (fingerprint.h); request: XXH3-64 of the endpoint's url
  * and the request's body; reused: no call was made, the body is that of the answer to task reused_from;
  * span_start, span_end: the characters of text that the rule is about; verifies: it is the second look at the text of
- * the attempt before.  The rule NM_UNVERIFIED asks for that look. */
+ * the attempt before.  The rule NM_UNVERIFIED asks for that look.  prompt: of a last try that was rejected, role by
+ * role: the dead letter has it. */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -200,7 +201,8 @@ struct nm_str nm_str(const char *s);
     X(U64, reused_from, 0) \
     X(U64, span_start, 0) \
     X(U64, span_end, 0) \
-    X(BOOL, verifies, 0)
+    X(BOOL, verifies, 0) \
+    X(STR, prompt, NM_TEXT_MAX)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint

@@ -247,14 +247,18 @@ class Letters(DeskCase):
                 self.assertFalse(letter["by_hand"])
                 self.assertRegex(letter["prompt_hash"], r"^[0-9a-f]{32}$")
                 self.assertTrue(letter["text"] and letter["detail"] and letter["entities"])
+                self.assertRegex(letter["prompt"], r"(?s)^system> .*\nuser> .*" + letter["entities"][0]["text"])
             shown = self.desk("peek", 3)
             self.assertEqual((shown["state"], shown["attempt"]), ("dead", 2))
             self.assertEqual([r["attempt"] for r in shown["responses"]], [1, 2])
+            self.assertEqual([r["prompt"] for r in shown["responses"]], ["", first["dead"][3]["prompt"]])
             stats = json.loads((self.dir / "broker" / "endpoints.json").read_text())["stats"]
             body = json.loads(self.nermill("peek", 3, "--body", 2, "--stats", stats).stdout)
             self.assertEqual(body["choices"][0]["message"]["content"], shown["responses"][1]["text"])
             self.assertIn("dead letters", self.nermill("dead", "--stats", stats).stdout)
-            self.assertIn("attempt 2: rejected, entity_missing", self.nermill("peek", 3, "--stats", stats).stdout)
+            words = self.nermill("peek", 3, "--stats", stats).stdout
+            self.assertIn("attempt 2: rejected, entity_missing", words)
+            self.assertRegex(words, r"(?m)^  prompt +system> ")
             self.crash()
             self.assertEqual(self.desk("dead", "-n", 5), first)
             llm.reject_share = 0.0

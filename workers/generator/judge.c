@@ -40,6 +40,20 @@ static void spool(struct nm_judge *judge)
     judge->spooled = err == NM_OK ? committed : err;
 }
 
+/* "role> text", one below the other; NULL: no memory for it, and the dead letter goes without. */
+static const char *prompt_of(const struct nm_prompt_text *prompt, struct nm_arena *arena)
+{
+    struct nm_buf text;
+    enum nm_err err = NM_OK;
+    nm_buf_init(&text, NM_TEXT_MAX);
+    for (size_t i = 0; i < prompt->n && err == NM_OK; i++)
+        err = nm_buf_addf(&text, "%s%s> %s", i > 0 ? "\n" : "", nm_prompt_role_name(prompt->messages[i].role),
+                          prompt->messages[i].text);
+    const char *copy = err == NM_OK ? nm_arena_strndup(arena, nm_buf_str(&text), text.len) : NULL;
+    nm_buf_clean_up(&text);
+    return copy;
+}
+
 /* The verdict as the frame that the broker gets; all else that was made for it is dead afterwards. */
 static enum nm_err verdict_of(struct nm_judge *judge, struct nm_job *job, struct nm_diag *why)
 {
@@ -48,6 +62,8 @@ static enum nm_err verdict_of(struct nm_judge *judge, struct nm_job *job, struct
     nm_arena_reset(&judge->scratch);
     nm_buf_reset(&judge->frame);
     enum nm_err err = nm_recipe_answer(judge->recipe, &job->task, &judge->scratch, response, why);
+    if (err == NM_OK && job->task.last_try && !response->accepted)
+        response->prompt = nm_str(prompt_of(&job->call.prompt, &judge->scratch));
     if (err == NM_OK)
         err = nm_msg_encode(&msg, &judge->frame);
     if (err != NM_OK)
