@@ -45,6 +45,7 @@ static const struct entry entries[] = {
     {"import", "a labelled corpus as a data set", nm_command_import, NULL, false},
     {"train", "fine-tune an encoder on a data set", NULL, "nermill-trainer", true},
     {"evaluate", "strict entity F1 of a model, or of dictionary matching", nm_command_evaluate, NULL, false},
+    {"compare", "is one tagger better than another, or was it luck?", NULL, "nermill-trainer", true},
     {"predict", "tag text with a model", NULL, "nermill-trainer", true},
     {"serve", "tag text over HTTP", NULL, "nermill-trainer", true},
     {"broker", "the broker's own program (nermill-broker)", NULL, "nermill-broker", false},

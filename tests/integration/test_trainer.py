@@ -84,6 +84,30 @@ class Train(TrainerCase):
         self.assertEqual(result.returncode, EXIT_SIGNAL, result.stderr)
         self.assert_fails(self.trainer("predict", "--model", out, "--sure", "0.5", words), EXIT_USAGE, "--sure")
 
+    def test_seeds_and_comparison(self):
+        args = self.train_args("seeds", "--gold", self.gold_file, "--seeds", "1,2")
+        result = self.trainer(*args)
+        self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+        self.assertIn("deviation", result.stdout)
+        summary = json.loads((self.dir / "seeds" / "seeds.json").read_text())
+        cards = [json.loads((self.dir / "seeds" / f"seed-{n}" / "nermill.json").read_text()) for n in (1, 2)]
+        f1 = [card["scores"]["f1"] for card in cards]
+        self.assertEqual([s["f1"] for s in summary["seeds"]], f1)
+        self.assertAlmostEqual(summary["mean"]["f1"], sum(f1) / 2)
+        before = (self.dir / "seeds" / "seed-1" / "nermill.json").stat().st_mtime_ns
+        self.assertEqual(self.trainer(*args).stdout, result.stdout)  # and nothing is trained again
+        self.assertEqual((self.dir / "seeds" / "seed-1" / "nermill.json").stat().st_mtime_ns, before)
+        first, second = (self.dir / "seeds" / f"seed-{n}" for n in (1, 2))
+        tagged = self.write("second.conll", self.trainer("predict", "--model", second, "--format", "conll", self.gold_file).stdout)
+        by_model, by_file = (json.loads(self.trainer("compare", "--gold", self.gold_file, first, side, "--rounds", "200",
+                                                     "--json").stdout) for side in (second, tagged))
+        self.assertEqual(by_model, by_file)
+        self.assertAlmostEqual(by_model["difference"], f1[1] - f1[0])
+        self.assertLessEqual(by_model["low"], by_model["high"])
+        self.assert_fails(self.trainer("compare", "--gold", self.gold_file, first, self.train_file), EXIT_INPUT, "train.conll")
+        self.assert_fails(self.trainer(*self.train_args("x", "--gold", self.gold_file, "--seeds", "1,x")), EXIT_INPUT, "--seeds")
+        self.assert_fails(self.trainer(*self.train_args("x", "--seeds", "1,2")), EXIT_INPUT, "--gold")
+
     def test_mistakes_and_seen_entities(self):
         out = self.trained()
         gold = self.write("hard.conll", "zinc B-Metal\nsaw O\n\nno B-Ill\nfever I-Ill\n")

@@ -1,6 +1,7 @@
 # unit tests of the trainer part: one nm_test() line each
 nm_test(corpus LINK nm_ner)
 nm_test(evaluation LINK nm_ner)
+nm_test(bootstrap LINK nm_ner nm_base)
 nm_test(wordpiece LINK nm_wordpiece)
 nm_test(trainer LINK nm_trainer)
 nm_test(memory LINK nm_trainer)

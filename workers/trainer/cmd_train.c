@@ -20,7 +20,10 @@ static const char help[] =
     "once\n"
     "  --dev FILE            scored after each epoch\n"
     "  --gold FILE           scored at the end\n"
-    "  --out DIR             where the model goes\n";
+    "  --out DIR             where the model goes\n"
+    "  --seeds A,B,...       a model for each of these seeds in DIR/seed-A, ..., and their mean and deviation on "
+    "gold in\n"
+    "                        DIR/seeds.json\n";
 
 void nm_command_report(const struct nm_training *training, const struct nm_training_result *result)
 {
@@ -47,7 +50,7 @@ static enum nm_err read_corpus(const char *path, struct nm_corpus *corpus, struc
 struct sources {
     char **train, **gold_train; /* (n) */
     size_t n_train, n_gold_train;
-    const char *dev, *gold;
+    const char *dev, *gold, *seeds;
 };
 
 static enum nm_err read_train(const struct sources *from, struct nm_corpus *corpus, size_t *n_gold,
@@ -63,11 +66,20 @@ static enum nm_err read_train(const struct sources *from, struct nm_corpus *corp
     return err;
 }
 
+static enum nm_err run_one(const struct nm_training *t, struct nm_diag *diag)
+{
+    struct nm_training_result result = {0};
+    enum nm_err err = nm_trainer_run(t, &result, diag);
+    if (err == NM_OK && nm_comm_rank(t->comm) == 0)
+        nm_command_report(t, &result);
+    nm_training_result_clean_up(&result);
+    return err;
+}
+
 static int run(const struct nm_training *options, const struct sources *from)
 {
     struct nm_training training = *options, *t = &training;
     struct nm_corpus corpora[3];
-    struct nm_training_result result = {0};
     struct nm_diag diag = {""};
     for (size_t i = 0; i < 3; i++)
         nm_corpus_init(&corpora[i]);
@@ -82,10 +94,7 @@ static int run(const struct nm_training *options, const struct sources *from)
     t->stop = &nm_command_stop;
     nm_command_catch_signals();
     if (err == NM_OK)
-        err = nm_trainer_run(t, &result, &diag);
-    if (err == NM_OK && nm_comm_rank(t->comm) == 0)
-        nm_command_report(t, &result);
-    nm_training_result_clean_up(&result);
+        err = from->seeds != NULL ? nm_command_seeds(t, from->seeds, &diag) : run_one(t, &diag);
     for (size_t i = 0; i < 3; i++)
         nm_corpus_clean_up(&corpora[i]);
     return err == NM_OK ? NM_EXIT_OK : nm_command_fail("train", err, &diag);
@@ -94,13 +103,11 @@ static int run(const struct nm_training *options, const struct sources *from)
 /* -1: go on; otherwise the exit code. */
 static int parse(int argc, char **argv, struct nm_training *t, struct sources *from)
 {
-    static const struct option own[] = {{"model", required_argument, NULL, 'm'},
-                                        {"train", required_argument, NULL, 't'},
-                                        {"gold-train", required_argument, NULL, 'T'},
-                                        {"dev", required_argument, NULL, 'd'},
-                                        {"gold", required_argument, NULL, 'g'},
-                                        {"out", required_argument, NULL, 'o'},
-                                        {"help", no_argument, NULL, 'h'}};
+    static const struct option own[] = {
+        {"model", required_argument, NULL, 'm'},      {"train", required_argument, NULL, 't'},
+        {"gold-train", required_argument, NULL, 'T'}, {"dev", required_argument, NULL, 'd'},
+        {"gold", required_argument, NULL, 'g'},       {"out", required_argument, NULL, 'o'},
+        {"seeds", required_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'}};
     struct option options[NM_TRAINING_OPTIONS_MAX];
     nm_training_options(own, sizeof(own) / sizeof(own[0]), options);
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -119,6 +126,8 @@ static int parse(int argc, char **argv, struct nm_training *t, struct sources *f
             from->gold = optarg;
         else if (o == 'o')
             t->out = optarg;
+        else if (o == 's')
+            from->seeds = optarg;
         else if (o == 'h') {
             fputs(help, stdout);
             nm_training_help();

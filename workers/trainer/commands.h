@@ -19,6 +19,7 @@ int nm_command_train(int argc, char **argv);
 int nm_command_evaluate(int argc, char **argv);
 int nm_command_score(int argc, char **argv);
 int nm_command_predict(int argc, char **argv);
+int nm_command_compare(int argc, char **argv);
 int nm_command_serve(int argc, char **argv);
 int nm_command_pull(int argc, char **argv); /* no command: --broker */
 
@@ -58,6 +59,11 @@ int nm_training_option(struct nm_training *training, int option, const char *val
  * it: a process that failed takes the others with it.  Returns code. */
 void nm_command_join(struct nm_training *training);
 int nm_command_leave(struct nm_training *training, int code);
+
+/* nm_command_seeds - train once for each of the seeds ("13,14,15"), in training->out/seed-N, and write seeds.json
+ * there: each one's scores on gold, mean and standard deviation.  What is there already is not trained again.
+ * NM_EINVAL: no list of numbers, or no gold to score on; errors of nm_trainer_run. */
+enum nm_err nm_command_seeds(const struct nm_training *training, const char *seeds, struct nm_diag *diag);
 
 /* nm_command_report - what came of a training, on stdout. */
 void nm_command_report(const struct nm_training *training, const struct nm_training_result *result);

@@ -15,7 +15,8 @@ static const char help[] = "usage: nermill-trainer COMMAND [options]\n"
                            "  evaluate   score a model against labelled sentences\n"
                            "  predict    tag text\n"
                            "  serve      tag text over HTTP\n"
-                           "  score      compare two columns of tags\n"
+                           "  score      two columns of tags: gold and predicted\n"
+                           "  compare    is one tagger better than another?\n"
                            "  --broker   fine-tune on the samples of a run: pulled from its aligners\n"
                            "\n"
                            "nermill-trainer COMMAND --help tells more.\n"
@@ -39,11 +40,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"train", nm_command_train},
-                    {"evaluate", nm_command_evaluate},
-                    {"predict", nm_command_predict},
-                    {"serve", nm_command_serve},
-                    {"score", nm_command_score}};
+    } commands[] = {{"train", nm_command_train}, {"evaluate", nm_command_evaluate}, {"predict", nm_command_predict},
+                    {"serve", nm_command_serve}, {"compare", nm_command_compare},   {"score", nm_command_score}};
     nm_log_init("trainer");
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         fputs(help, argc < 2 ? stderr : stdout);
