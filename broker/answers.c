@@ -32,10 +32,13 @@ static struct endpoint *find_endpoint(struct nm_broker *b, struct nm_str name)
 
 bool nm_endpoints_failed(const struct nm_broker *b)
 {
-    for (uint32_t i = 0; i < b->project->n_endpoints; i++)
-        if (!b->endpoints[i].failed)
-            return false;
-    return b->project->n_endpoints > 0;
+    bool all = b->project->n_endpoints > 0;
+    for (uint32_t i = 0; i < b->project->n_endpoints; i++) {
+        if (b->endpoints[i].failed && i == nm_govern_verifier(b))
+            return true; /* nothing that is made would ever be accepted */
+        all = all && (b->endpoints[i].failed || i == nm_govern_verifier(b));
+    }
+    return all;
 }
 
 /* A generator that starts may have what the last one lacked: the key, the network. */
@@ -67,7 +70,8 @@ static bool endpoint_failed(struct nm_broker *b, const struct nm_msg_failure *fa
     copy(e->detail, sizeof e->detail, failure->detail);
     nm_error("endpoint %s is of no use: %s", e->name, e->detail);
     if (nm_endpoints_failed(b)) {
-        nm_error("every endpoint has failed: no more tasks are given out until a generator says hello again");
+        nm_error("every endpoint that is needed has failed: no more tasks are given out until a generator says hello "
+                 "again");
         nm_queue_pause(b->queue, NM_PAUSE_ENDPOINTS, true);
     }
     return true;
@@ -183,12 +187,12 @@ static void measure_response(struct nm_broker *b, const struct nm_msg_response *
 static enum nm_err log_answer(struct nm_broker *b, const struct nm_msg_response *response,
                               const struct nm_msg_response *judged, const struct nm_fingerprint *print)
 {
-    enum nm_err err = judged->accepted == response->accepted
+    enum nm_err err = judged->rule.ptr == response->rule.ptr /* ours is another string */
                           ? nm_ledger_response_packed(b->ledger, response, nm_msg_map(b->in.data, b->in.len))
                           : nm_ledger_response(b->ledger, judged);
     if (!err && !judged->accepted)
-        return nm_again_rejected(b, judged->task, judged->rule);
-    if (!err)
+        return nm_response_rejected(judged) ? nm_again_rejected(b, judged->task, judged->rule) : NM_OK;
+    if (!err && !judged->verifies) /* the aligner is told of the attempt before, too */
         err = nm_recent_keep(&b->recent, judged);
     if (!err)
         err = nm_dedup_keep(b, judged->task, print);
@@ -207,8 +211,10 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     enum nm_err err = nm_dedup_judge(b, &judged, &print);
     if (err)
         return err;
-    enum nm_verdict verdict =
-        nm_queue_response(b->queue, s->number, response->task, response->attempt, judged.accepted);
+    enum nm_answer answer = judged.accepted                 ? NM_ANSWER_ACCEPTED
+                            : nm_response_rejected(&judged) ? NM_ANSWER_REJECTED
+                                                            : NM_ANSWER_UNVERIFIED;
+    enum nm_verdict verdict = nm_queue_response(b->queue, s->number, response->task, response->attempt, answer);
     struct nm_queue_task ended;
     err = nm_govern_response(b, s, response);
     bool applied = count_verdict(b, verdict);

@@ -34,7 +34,7 @@ enum {
 };
 
 /* Settings that a generation of the run is made with; those before PLAN shape the plan. */
-enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 12 };
+enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 15 };
 
 /* Tasks that may be opened for a goal, before the run is called stuck. */
 #define OPENED_MAX(goal) (4 * (goal) + 100)
@@ -177,6 +177,9 @@ bool nm_endpoints_failed(const struct nm_broker *b);
 void nm_endpoints_revive(struct nm_broker *b);
 
 /* lease.c - what workers are given */
+/* nm_lease_align - what an aligner is told of an accepted answer; borrows from it, and from arena. */
+enum nm_err nm_lease_align(struct nm_ledger *ledger, const struct nm_msg_response *response, struct nm_arena *arena,
+                           struct nm_msg_align *align, struct nm_diag *diag);
 enum nm_err nm_lease_assign(struct nm_broker *b);
 enum nm_err nm_lease_send(struct nm_broker *b, struct nm_diag *diag);
 

@@ -198,7 +198,7 @@ static void refuse(struct nm_msg_response *response, const char *rule, const cha
 enum nm_err nm_dedup_judge(struct nm_broker *b, struct nm_msg_response *response, struct nm_fingerprint *print)
 {
     struct nm_dedup *d = b->dedup;
-    if (!d || !response->accepted || !is_awaited(b, response))
+    if (!d || nm_response_rejected(response) || !is_awaited(b, response))
         return NM_OK;
     d->template_key = 0;
     if (!nm_fingerprint_decode(response->fingerprint, print)) {

@@ -99,8 +99,9 @@ static enum nm_err encode_made(struct nm_broker *b, uint32_t worker, uint64_t pl
         err = nm_ledger_read_response(b->ledger, made.task, made.attempt, &d->arena, &response, &d->why);
     if (err)
         return err == NM_ENOENT ? NM_EFORMAT : err;
-    struct nm_msg msg = {.type = NM_MSG_align, .u.align = nm_recent_align(&response)};
-    return nm_msg_encode(&msg, &d->record);
+    struct nm_msg msg = {.type = NM_MSG_align};
+    err = nm_lease_align(b->ledger, &response, &d->arena, &msg.u.align, &d->why);
+    return err ? err : nm_msg_encode(&msg, &d->record);
 }
 
 static enum nm_err build_made(struct nm_broker *b, uint32_t worker, uint64_t first)

@@ -89,6 +89,17 @@ static void describe_alignment(const struct nm_project_alignment *a, const struc
         policies[a->unlisted], policies[a->unmarked], policies[a->conflicting], policies[a->cut]);
 }
 
+static void describe_prompt(const struct nm_project_generation *g, const struct nm_buf *exemplars, char *value,
+                            size_t size)
+{
+    const char *guidelines = g->guidelines ? g->guidelines : "";
+    snprintf(value, size, "%s, guidelines %016llx, exemplars %016llx (%u)",
+             g->mode == NM_MODE_MARKUP ? "markup" : "plain",
+             (unsigned long long)nm_hash64(guidelines, strlen(guidelines), 0),
+             (unsigned long long)nm_hash64(nm_buf_str(exemplars), exemplars->len, 0),
+             g->exemplars.file ? g->exemplars.count : 0);
+}
+
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
                             const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS])
 {
@@ -107,6 +118,9 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         {.key = "definitions", .name = "entities: definition"},
         {.key = "models", .name = "endpoints: model"},
         {.key = "alignment", .name = "alignment"},
+        {.key = "mode", .name = "generation: mode, guidelines or exemplars"},
+        {.key = "hard_negatives", .name = "generation: hard_negatives"},
+        {.key = "verification", .name = "verification"},
     };
     size_t size = sizeof settings[0].value;
     memcpy(settings, names, sizeof names);
@@ -125,10 +139,15 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         snprintf(settings[8].value, size, "a file with digest %016llx",
                  (unsigned long long)nm_hash64(nm_buf_str(template), template->len, 0));
     else
-        snprintf(settings[8].value, size, "the built-in one");
+        snprintf(settings[8].value, size, "the built-in one%s",
+                 g->builtin == NM_BUILTIN_SCIENTIFIC ? ", scientific" : "");
     snprintf(settings[9].value, size, "with digest %016llx", (unsigned long long)definitions_of(project));
     describe_models(project, &settings[10]);
     describe_alignment(&project->alignment, &blobs[NM_BLOB_LEARN_FROM].data, settings[11].value, size);
+    static const char *const looks[] = {"off", "mask", "drop"};
+    describe_prompt(g, &blobs[NM_BLOB_EXEMPLARS].data, settings[12].value, size);
+    snprintf(settings[13].value, size, "%.6g", g->hard_negatives);
+    snprintf(settings[14].value, size, "%s", looks[project->verification.mode]);
 }
 
 /* ---- entities by their words ------------------------------------------------------------------------------------

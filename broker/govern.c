@@ -109,6 +109,8 @@ enum nm_err nm_govern_open(struct nm_broker *b, struct nm_diag *diag)
     free(limits);
     if (!b->governor)
         return nm_fail(diag, NM_ENOMEM, "no memory for the governor");
+    if (nm_govern_verifier(b) != UINT32_MAX)
+        nm_governor_set_apart(b->governor, nm_govern_verifier(b));
     b->keeps_grants = needs_grants(b->project);
     return nm_govern_load(b, diag);
 }
@@ -223,11 +225,29 @@ void nm_govern_gate(struct nm_broker *b)
 {
     for (uint32_t i = 0; i < b->project->n_endpoints; i++)
         nm_governor_block(b->governor, i, b->endpoints[i].failed || b->endpoints[i].paused);
-    nm_queue_pause(b->queue, NM_PAUSE_GOVERNOR, !nm_governor_has_room(b->governor, b->now));
+    bool room = nm_governor_has_room(b->governor, b->now);
+    uint32_t verifier = nm_govern_verifier(b);
+    nm_queue_pause(b->queue, NM_PAUSE_GOVERNOR, !room);
+    nm_queue_pause(b->queue, NM_PAUSE_VERIFIER,
+                   !(verifier == UINT32_MAX ? room : nm_governor_has_room_at(b->governor, verifier, b->now)));
+}
+
+uint32_t nm_govern_verifier(const struct nm_broker *b)
+{
+    const struct nm_project *project = b->project;
+    const struct nm_project_verification *v = &project->verification;
+    if (v->mode != NM_VERIFY_OFF && v->endpoint && project->n_endpoints > 1) /* a single one does everything */
+        for (uint32_t i = 0; i < project->n_endpoints; i++)
+            if (strcmp(project->endpoints[i].name, v->endpoint) == 0)
+                return i;
+    return UINT32_MAX;
 }
 
 static bool pick(struct nm_broker *b, const struct nm_queue_lease *lease, struct nm_grant *grant)
 {
+    uint32_t verifier = nm_govern_verifier(b);
+    if (lease->task.verify && verifier != UINT32_MAX)
+        return nm_governor_pick_at(b->governor, verifier, b->now, grant);
     if (lease->role != NM_QUEUE_BATCH)
         return nm_governor_pick(b->governor, b->now, grant);
     uint32_t endpoint = endpoint_named(b, nm_ledger_get_worker(b->ledger, lease->worker)->endpoint);

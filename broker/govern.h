@@ -28,6 +28,9 @@ enum nm_err nm_govern_adopt(struct nm_broker *b, const struct nm_queue_task *tas
 void nm_govern_gate(struct nm_broker *b);
 
 /* nm_govern_lease - the lease just assigned takes a grant; nm_govern_name - what the task's message says of it. */
+/* nm_govern_verifier - the endpoint that verifies and does nothing else; UINT32_MAX: any of them does. */
+uint32_t nm_govern_verifier(const struct nm_broker *b);
+
 enum nm_err nm_govern_lease(struct nm_broker *b, const struct nm_queue_lease *lease);
 void nm_govern_name(struct nm_broker *b, struct nm_msg_task *task);
 

@@ -217,9 +217,29 @@ bool nm_governor_serves(const struct nm_governor *g, int64_t now)
 bool nm_governor_has_room(const struct nm_governor *g, int64_t now)
 {
     for (uint32_t i = 0; i < g->n; i++)
-        if (has_room(g, i, now))
+        if (!g->endpoints[i].apart && has_room(g, i, now))
             return true;
     return false;
+}
+
+void nm_governor_set_apart(struct nm_governor *g, uint32_t endpoint)
+{
+    g->endpoints[endpoint].apart = true;
+}
+
+bool nm_governor_has_room_at(const struct nm_governor *g, uint32_t endpoint, int64_t now)
+{
+    return has_room(g, endpoint, now);
+}
+
+bool nm_governor_pick_at(struct nm_governor *g, uint32_t endpoint, int64_t now, struct nm_grant *grant)
+{
+    if (!has_room(g, endpoint, now))
+        return false;
+    *grant = nm_governor_most(g, endpoint);
+    reserve(g, grant);
+    pace(&g->endpoints[endpoint], grant, now);
+    return true;
 }
 
 bool nm_governor_pick(struct nm_governor *g, int64_t now, struct nm_grant *grant)
@@ -227,7 +247,7 @@ bool nm_governor_pick(struct nm_governor *g, int64_t now, struct nm_grant *grant
     struct endpoint_state *best = NULL;
     int64_t total = 0;
     for (uint32_t i = 0; i < g->n; i++) {
-        if (!has_room(g, i, now))
+        if (g->endpoints[i].apart || !has_room(g, i, now))
             continue;
         struct endpoint_state *e = &g->endpoints[i];
         e->turn += e->limits.weight;
@@ -238,10 +258,7 @@ bool nm_governor_pick(struct nm_governor *g, int64_t now, struct nm_grant *grant
     if (!best)
         return false;
     best->turn -= total;
-    *grant = nm_governor_most(g, (uint32_t)(best - g->endpoints));
-    reserve(g, grant);
-    pace(best, grant, now);
-    return true;
+    return nm_governor_pick_at(g, (uint32_t)(best - g->endpoints), now, grant);
 }
 
 /* ---- the ends of a grant --------------------------------------------------------------------- */

@@ -104,6 +104,12 @@ bool nm_governor_pick_batch(struct nm_governor *governor, uint32_t endpoint, str
 /* nm_governor_serves - some endpoint is neither paused nor blocked, if perhaps busy. */
 bool nm_governor_serves(const struct nm_governor *governor, int64_t now);
 
+/* nm_governor_set_apart - this endpoint is no longer one among the others.  nm_governor_pick_at,
+ * nm_governor_has_room_at - the same as without _at, of one endpoint. */
+void nm_governor_set_apart(struct nm_governor *governor, uint32_t endpoint);
+bool nm_governor_pick_at(struct nm_governor *governor, uint32_t endpoint, int64_t now, struct nm_grant *grant);
+bool nm_governor_has_room_at(const struct nm_governor *governor, uint32_t endpoint, int64_t now);
+
 /* nm_governor_has_room - nm_governor_pick would grant.  nm_governor_most - what it would reserve there. */
 bool nm_governor_has_room(const struct nm_governor *governor, int64_t now);
 struct nm_grant nm_governor_most(const struct nm_governor *governor, uint32_t endpoint);

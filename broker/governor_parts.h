@@ -38,6 +38,7 @@ struct endpoint_state {
     enum nm_governor_why why;
     int64_t paused_until;
     bool blocked, changed;
+    bool apart; /* grants only what is asked of it by number */
 };
 
 struct nm_governor {

@@ -1,10 +1,12 @@
 /* What workers are given: decided before the commit, sent after it. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/govern.h"
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "schemas/decoy.h"
 
 enum { LEASES_A_TURN = 4096 };
 
@@ -95,10 +97,31 @@ static enum nm_err add_feedback(struct nm_broker *b, struct nm_msg_task *msg, st
         return err;
     if (last.accepted) /* buried by hand, and kicked: nothing was wrong with it */
         return NM_OK;
+    msg->feedback_text = last.text;
+    msg->verify = !nm_response_rejected(&last);
+    if (msg->verify) {
+        msg->mentions = last.mentions;
+        msg->n_mentions = last.n_mentions;
+        return NM_OK;
+    }
     msg->feedback_rule = last.rule;
     msg->feedback_detail = last.detail;
-    msg->feedback_text = last.text;
+    msg->feedback_start = last.span_start;
+    msg->feedback_end = last.span_end;
     return NM_OK;
+}
+
+/* A share of the negatives uses a word that only looks like an entity: a function of the task alone. */
+static enum nm_err add_decoy(struct nm_broker *b, struct nm_msg_task *msg)
+{
+    char decoy[NM_DECOY_MAX];
+    struct nm_rng rng;
+    nm_rng_init(&rng, b->task.seed);
+    if (!msg->negative || nm_rng_unit(&rng) >= b->project->generation.hard_negatives ||
+        !nm_decoy_pick(b->entities, nm_rng_next(&rng), decoy))
+        return NM_OK;
+    msg->decoy = nm_str(nm_arena_strndup(&b->arena, decoy, strlen(decoy)));
+    return msg->decoy.ptr ? NM_OK : NM_ENOMEM;
 }
 
 static enum nm_err build_task(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg *msg,
@@ -123,8 +146,28 @@ static enum nm_err build_task(struct nm_broker *b, const struct nm_queue_task *t
     nm_govern_name(b, t);
     err = name_entities(b, t);
     if (!err)
+        err = add_decoy(b, t);
+    if (!err)
         err = nm_reuse_offer(b, t, diag);
     return err ? err : add_feedback(b, t, diag);
+}
+
+/* What was verified was made by the attempt before: that is where it comes from. */
+enum nm_err nm_lease_align(struct nm_ledger *ledger, const struct nm_msg_response *response, struct nm_arena *arena,
+                           struct nm_msg_align *align, struct nm_diag *diag)
+{
+    struct nm_msg_response made;
+    *align = nm_recent_align(response);
+    if (!response->verifies)
+        return NM_OK;
+    enum nm_err err = nm_ledger_read_response(ledger, response->task, response->attempt - 1, arena, &made, diag);
+    if (err)
+        return err;
+    align->prompt_hash = made.prompt_hash;
+    align->model = made.model;
+    align->seed = made.seed;
+    align->constraint = made.constraint;
+    return NM_OK;
 }
 
 static enum nm_err build_align(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg *msg,
@@ -135,8 +178,7 @@ static enum nm_err build_align(struct nm_broker *b, const struct nm_queue_task *
     if (err)
         return err;
     msg->type = NM_MSG_align;
-    msg->u.align = nm_recent_align(&r);
-    return NM_OK;
+    return nm_lease_align(b->ledger, &r, &b->arena, &msg->u.align, diag);
 }
 
 static enum nm_err send_lease(struct nm_broker *b, const struct nm_queue_lease *lease, struct nm_diag *diag)

@@ -70,6 +70,8 @@ static enum nm_err put_open(struct nm_ledger *ledger, const struct nm_queue_task
         err = nm_record_put(bytes, (uint64_t)task->due_ms, 8);
     if (!err)
         err = nm_record_put(bytes, task->base, 4);
+    if (!err)
+        err = nm_record_put(bytes, task->verify, 1);
     return err ? err : nm_ledger_add_put(ledger, ledger->open, nm_key_u64(task->task), offset);
 }
 
@@ -106,7 +108,7 @@ struct restoring {
 
 static enum nm_err restore_one(const struct restoring *r, struct nm_val key, struct nm_val val, struct nm_diag *diag)
 {
-    bool known = val.len == OPEN_BYTES || val.len == OPEN_BYTES_BEFORE;
+    bool known = nm_ledger_is_open(val.len);
     struct nm_record in = {val.data, val.len, key.len != 8 || !known};
     struct nm_queue_task task = {.task = in.bad ? 0 : nm_key_part(key.data, 0)};
     task.state = (enum nm_task_state)nm_record_get(&in, 1);
@@ -116,6 +118,8 @@ static enum nm_err restore_one(const struct restoring *r, struct nm_val key, str
     task.due_ms = (int64_t)nm_record_get(&in, 8);
     if (in.left)
         task.base = (uint32_t)nm_record_get(&in, 4);
+    if (in.left)
+        task.verify = nm_record_get(&in, 1) != 0;
     if (task.worker != NM_QUEUE_NOBODY && task.worker >= r->ledger->n_workers)
         in.bad = true;
     enum nm_err err = in.bad ? NM_EFORMAT : r->fn(r->ctx, &task);
@@ -221,7 +225,7 @@ enum nm_err nm_ledger_response_packed(struct nm_ledger *ledger, const struct nm_
     struct nm_ledger_counters *c = &ledger->counters;
     c->calls++;
     c->accepted += response->accepted;
-    c->rejected += !response->accepted;
+    c->rejected += nm_response_rejected(response);
     c->reused += response->reused;
     c->tokens_in += response->tokens_in;
     c->tokens_out += response->tokens_out;
@@ -231,7 +235,7 @@ enum nm_err nm_ledger_response_packed(struct nm_ledger *ledger, const struct nm_
                                  : nm_response_encode(response, &ledger->bytes);
     if (!err)
         err = nm_ledger_add_put(ledger, ledger->responses, nm_key_u64x2(response->task, response->attempt), offset);
-    if (!err && !response->accepted)
+    if (!err && nm_response_rejected(response))
         err = nm_ledger_count_rule(ledger, response->rule);
     return err;
 }

@@ -72,12 +72,12 @@ static void tally(struct nm_check *c, const struct nm_msg_response *r)
     struct nm_ledger_counters *sum = &c->sum;
     sum->calls++;
     sum->accepted += r->accepted;
-    sum->rejected += !r->accepted;
+    sum->rejected += nm_response_rejected(r);
     sum->reused += r->reused;
     sum->tokens_in += r->tokens_in;
     sum->tokens_out += r->tokens_out;
     sum->cost_micros += r->cost_micros;
-    if (!r->accepted)
+    if (nm_response_rejected(r))
         nm_check_count_rule(c, r->rule);
 }
 
@@ -152,13 +152,14 @@ static void check_answers(struct nm_check *c, const struct nm_queue_task *t, con
 
 static void read_open(struct nm_check *c, const struct walk *w, struct nm_queue_task *t)
 {
-    struct nm_record in = {w->val.data, w->val.len, w->val.len != OPEN_BYTES && w->val.len != OPEN_BYTES_BEFORE};
+    struct nm_record in = {w->val.data, w->val.len, !nm_ledger_is_open(w->val.len)};
     t->state = (enum nm_task_state)nm_record_get(&in, 1);
     t->attempt = (uint32_t)nm_record_get(&in, 4);
     t->worker = (uint32_t)nm_record_get(&in, 4);
     t->failures = (uint32_t)nm_record_get(&in, 4);
     t->due_ms = (int64_t)nm_record_get(&in, 8);
     t->base = in.left ? (uint32_t)nm_record_get(&in, 4) : 0;
+    t->verify = in.left && nm_record_get(&in, 1) != 0;
     bool state = t->state >= NM_TASK_READY && t->state < NM_TASK_DONE;
     if (in.bad || !state || t->attempt == 0 || t->base >= t->attempt) {
         nm_check_fails(c, "open task %llu: a record that can't be (state %d, attempt %u after %u)", TASK(w->task),

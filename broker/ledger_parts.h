@@ -11,10 +11,17 @@ enum {
     COVERAGE_CHUNK = 64,
     ENDED_BYTES = 17,
     ENDED_BYTES_BEFORE = 9, /* without place */
-    OPEN_BYTES = 25,
+    OPEN_BYTES = 26,
+    OPEN_BYTES_KICKED = 25, /* without verify */
     OPEN_BYTES_BEFORE = 21 /* without base */,
     COMMIT_MAX = 1 << 30 /* bytes in one */
 };
+
+/* An open task's record, of this build or an older one. */
+static inline bool nm_ledger_is_open(size_t bytes)
+{
+    return bytes == OPEN_BYTES || bytes == OPEN_BYTES_KICKED || bytes == OPEN_BYTES_BEFORE;
+}
 
 /* One change of the next commit; the data is in the ledger's bytes. */
 struct op {

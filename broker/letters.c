@@ -161,6 +161,18 @@ enum nm_err nm_letters_dead(struct nm_broker *b, const json_t *request, json_t *
 /* ---- peek -------------------------------------------------------------------------------------------------------
  */
 
+/* Each as start, end, type and state, as in a span. */
+static json_t *mentions_json(const struct nm_msg_response *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_mentions; i++) {
+        const struct nm_msg_span *m = &r->mentions[i];
+        json_array_append_new(list, json_pack("[I, I, I, I]", (json_int_t)m->start, (json_int_t)m->end,
+                                              (json_int_t)m->type, (json_int_t)m->state));
+    }
+    return list;
+}
+
 static json_t *response_json(const struct nm_msg_response *r)
 {
     json_t *o = json_object();
@@ -182,6 +194,9 @@ static json_t *response_json(const struct nm_msg_response *r)
     nm_shape_set(o, "created_ms", r->created_ms);
     nm_shape_set(o, "cost_micros", r->cost_micros);
     nm_shape_set(o, "body_bytes", r->body.len);
+    json_object_set_new(o, "verifies", json_boolean(r->verifies));
+    json_object_set_new(o, "mentions", mentions_json(r));
+    json_object_set_new(o, "span", json_pack("[I, I]", (json_int_t)r->span_start, (json_int_t)r->span_end));
     return o;
 }
 

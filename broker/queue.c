@@ -115,7 +115,10 @@ void nm_queue_enter(struct nm_queue *q, struct task *task, enum nm_task_state st
     task->since = q->now;
     q->counts[state]++;
     if (state == NM_TASK_READY) {
-        link_append(nm_task_is_extra(task->view.task) ? &q->again : &q->ready, &task->link);
+        bool extra = nm_task_is_extra(task->view.task);
+        struct link *list = task->view.verify ? &q->looks : extra ? &q->again : &q->ready;
+        link_append(extra && task->view.verify ? list->next : list,
+                    &task->link); /* extra looks first: no goal ends them */
     } else if (state == NM_TASK_ACCEPTED) {
         link_append(&q->accepted, &task->link);
     } else if (state == NM_TASK_DELAYED) {
@@ -143,6 +146,8 @@ void nm_queue_move(struct nm_queue *q, struct task *task, enum event event, uint
         task->view.failures = 0;
     if (event == REJECT)
         task->view.attempt++;
+    if (event == ACCEPT || event == EXHAUST || event == BURY)
+        task->view.verify = false;
     nm_queue_enter(q, task, state, worker);
 }
 
@@ -159,6 +164,7 @@ struct nm_queue *nm_queue_new(const struct nm_queue_options *options)
     nm_rng_init(&q->rng, options->seed);
     link_init(&q->ready);
     link_init(&q->again);
+    link_init(&q->looks);
     link_init(&q->accepted);
     link_init(&q->dirty);
     link_init(&q->watch);
@@ -245,7 +251,7 @@ static enum nm_verdict applied(struct nm_queue *q, bool in_time)
 }
 
 enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint64_t index, uint64_t attempt,
-                                  bool accepted)
+                                  enum nm_answer answer)
 {
     struct task *task = nm_map_get(&queue->open, index);
     if (!task || attempt == 0 || attempt > task->view.attempt)
@@ -254,7 +260,13 @@ enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint6
         return duplicate(queue);
     bool in_time = task->view.state == NM_TASK_LEASED && task->view.worker == worker;
     bool last = nm_queue_last_try(queue, &task->view);
-    nm_queue_move(queue, task, accepted ? ACCEPT : last ? EXHAUST : REJECT, NM_QUEUE_NOBODY);
+    bool look = answer == NM_ANSWER_UNVERIFIED && !task->view.verify;
+    if (look)
+        task->view.base++;
+    if (look || answer != NM_ANSWER_ACCEPTED)
+        task->view.verify = look;
+    enum event event = answer == NM_ANSWER_ACCEPTED ? ACCEPT : last && !look ? EXHAUST : REJECT;
+    nm_queue_move(queue, task, event, NM_QUEUE_NOBODY);
     return applied(queue, in_time);
 }
 

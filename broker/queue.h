@@ -19,6 +19,10 @@
  * taken all the same, once: ACCEPT, REJECT and EXHAUST also lead out of READY and DELAYED, KEEP and DROP out of
  * ACCEPTED.  nm_queue_transition in queue.c holds the table; nm_queue_move is the only function that changes a state.
  *
+ * A text that has to be verified takes REJECT's way once more: the next attempt is a second look at it.  The two
+ * count as one attempt.  READY tasks that wait for a look have a list of their own, as another endpoint may be meant
+ * for it.
+ *
  * Two switches stop what would come next, and change no task: PAUSE (for whatever reason: generators get nothing
  * new; aligners go on) and DRAIN (nothing is opened; what is open is finished; then the phase is DRAINED).
  *
@@ -101,13 +105,17 @@ struct nm_queue_task {
     enum nm_task_state state;
     uint32_t failures; /* calls without an answer since the last answer */
     int64_t due_ms;    /* when DELAYED: not before this time */
-    uint32_t base;     /* attempts before it was kicked: those after it count */
+    uint32_t base;     /* attempts that do not count: before it was kicked, and of texts that were then verified */
+    bool verify;       /* the attempt asked for is a second look at the text of the one before */
 };
 
 struct nm_queue_hold {
     uint64_t task;
     uint32_t attempt;
 };
+
+/* What an answer says; a text that passed and is to be verified comes back at once, as the next attempt, for that. */
+enum nm_answer { NM_ANSWER_REJECTED, NM_ANSWER_ACCEPTED, NM_ANSWER_UNVERIFIED };
 
 /* What became of an answer. */
 enum nm_verdict {
@@ -120,7 +128,12 @@ enum nm_verdict {
 enum nm_phase { NM_PHASE_RUNNING, NM_PHASE_COMPLETE, NM_PHASE_STUCK, NM_PHASE_DRAINED };
 
 /* Why generators get nothing new; one does not lift another. */
-enum nm_pause { NM_PAUSE_ENDPOINTS = 1, NM_PAUSE_OPERATOR = 2, NM_PAUSE_GOVERNOR = 4 };
+enum nm_pause {
+    NM_PAUSE_ENDPOINTS = 1,
+    NM_PAUSE_OPERATOR = 2,
+    NM_PAUSE_GOVERNOR = 4, /* no text can be made now */
+    NM_PAUSE_VERIFIER = 8  /* no text can be verified now */
+};
 
 struct nm_queue_totals {
     uint64_t opened; /* the next index of the plan */
@@ -190,7 +203,7 @@ void nm_queue_return(struct nm_queue *queue, uint32_t worker, uint64_t task);
 
 /* nm_queue_response - a generator's answer.  attempt beyond the present one is NM_VERDICT_UNKNOWN. */
 enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint64_t task, uint64_t attempt,
-                                  bool accepted);
+                                  enum nm_answer answer);
 
 /* nm_queue_failure - a call brought no answer: try again after retry_after_ms (0: exponential back-off with jitter;
  * -1: at once).  Ignored unless this worker holds that attempt; true: applied. */

@@ -110,6 +110,8 @@ enum nm_err nm_queue_check(const struct nm_queue *queue, struct nm_diag *diag)
     if (!err)
         err = check_list(&queue->again, NM_TASK_READY, NM_QUEUE_NOBODY, diag);
     if (!err)
+        err = check_list(&queue->looks, NM_TASK_READY, NM_QUEUE_NOBODY, diag);
+    if (!err)
         err = check_list(&queue->accepted, NM_TASK_ACCEPTED, NM_QUEUE_NOBODY, diag);
     if (!err)
         err = check_order(queue, diag);
@@ -119,7 +121,8 @@ enum nm_err nm_queue_check(const struct nm_queue *queue, struct nm_diag *diag)
         HOLDS(counts[state] == queue->counts[state], "%lu tasks are %s, %lu are counted", counts[state],
               nm_task_state_name((enum nm_task_state)state), queue->counts[state]);
     HOLDS(held == counts[NM_TASK_LEASED] + counts[NM_TASK_ALIGNING], "1: %lu leases are held", held);
-    HOLDS(length(&queue->ready) + length(&queue->again) == counts[NM_TASK_READY], "2: the ready lists");
+    HOLDS(length(&queue->ready) + length(&queue->again) + length(&queue->looks) == counts[NM_TASK_READY],
+          "2: the ready lists");
     HOLDS(length(&queue->accepted) == counts[NM_TASK_ACCEPTED], "2: the accepted list");
     HOLDS(queue->n_delayed == counts[NM_TASK_DELAYED], "2: the heap of delayed tasks");
     HOLDS(credit == queue->generator_credit, "the generators' credit is %lu, %lu is counted", credit,

@@ -15,20 +15,43 @@ static uint64_t secured_by(const struct nm_queue *q)
     return q->totals.done + q->counts[NM_TASK_ACCEPTED] + q->counts[NM_TASK_ALIGNING];
 }
 
+/* No text is to be made now. */
+static bool makes_none(const struct nm_queue *q)
+{
+    return (q->paused & ~(unsigned)NM_PAUSE_VERIFIER) != 0;
+}
+
+/* More than the goal needs are open where it was lowered, or dead tasks were kicked. */
+static bool has_enough(const struct nm_queue *q)
+{
+    return secured_by(q) + q->counts[NM_TASK_LEASED] >= q->options.goal;
+}
+
+/* Texts to be verified come first; a batch takes none. */
+static enum nm_err next_look(struct nm_queue *q, struct task **task)
+{
+    if (link_is_alone(&q->looks) || link_is_alone(&q->hungry[NM_QUEUE_GENERATOR]) ||
+        (q->paused & ~(unsigned)NM_PAUSE_GOVERNOR) != 0)
+        return NM_ENOENT;
+    *task = OWNER_OF(q->looks.next, struct task, link);
+    return !has_enough(q) || nm_task_is_extra((*task)->view.task) ? NM_OK : NM_ENOENT;
+}
+
 /* role: who asks, a generator or a batch; paused: for it. */
 static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool paused, int64_t now,
                              struct task **task)
 {
     while (q->n_delayed && q->delayed[0]->view.due_ms <= now)
         nm_queue_move(q, q->delayed[0], DUE, NM_QUEUE_NOBODY);
+    if (role == NM_QUEUE_GENERATOR && next_look(q, task) == NM_OK)
+        return NM_OK;
     if (paused || link_is_alone(&q->hungry[role]))
         return NM_ENOENT;
     if (!link_is_alone(&q->again)) {
         *task = OWNER_OF(q->again.next, struct task, link);
         return NM_OK;
     }
-    /* More than the goal needs are open where it was lowered, or dead tasks were kicked. */
-    if (secured_by(q) + q->counts[NM_TASK_LEASED] >= q->options.goal)
+    if (has_enough(q))
         return NM_ENOENT;
     if (!link_is_alone(&q->ready)) {
         *task = OWNER_OF(q->ready.next, struct task, link);
@@ -46,7 +69,7 @@ static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool p
 
 bool nm_queue_wants_extra(const struct nm_queue *queue)
 {
-    return !queue->paused && !queue->draining && !link_is_alone(&queue->hungry[NM_QUEUE_GENERATOR]) &&
+    return !makes_none(queue) && !queue->draining && !link_is_alone(&queue->hungry[NM_QUEUE_GENERATOR]) &&
            link_is_alone(&queue->again) && secured_by(queue) >= queue->options.goal &&
            queue->n_delayed < queue->generator_credit && queue->counts[NM_TASK_ACCEPTED] < queue->options.backlog_max;
 }
@@ -95,7 +118,7 @@ enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue
     enum nm_err err = next_for_aligner(queue, &task);
     if (err == NM_ENOENT) {
         lease->role = NM_QUEUE_GENERATOR;
-        err = next_call(queue, lease->role, queue->paused, now, &task);
+        err = next_call(queue, lease->role, makes_none(queue), now, &task);
     }
     if (!err)
         lease_to_next(queue, task, lease);

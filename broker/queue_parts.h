@@ -35,7 +35,7 @@ struct nm_queue {
     struct nm_queue_totals totals;
     struct nm_map open;
     uint64_t counts[NM_TASK_STATES];
-    struct link ready, again, accepted, dirty, watch, hungry[NM_QUEUE_ROLES];
+    struct link ready, again, looks, accepted, dirty, watch, hungry[NM_QUEUE_ROLES];
     struct task **delayed; /* a binary heap by due_ms */
     size_t n_delayed, cap_delayed;
     struct worker **workers; /* by number; NULL: never heard of */

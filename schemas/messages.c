@@ -202,6 +202,13 @@ struct nm_str nm_str(const char *s)
     return (struct nm_str){.ptr = s, .len = s != NULL ? strlen(s) : 0};
 }
 
+bool nm_response_rejected(const struct nm_msg_response *response)
+{
+    const struct nm_str *rule = &response->rule;
+    bool looked = rule->len == strlen(NM_UNVERIFIED) && memcmp(rule->ptr, NM_UNVERIFIED, rule->len) == 0;
+    return !response->accepted && !looked;
+}
+
 const char *nm_msg_type_name(enum nm_msg_type type)
 {
     const struct table *table = table_of(type);

@@ -373,6 +373,9 @@ struct nm_msg {
     } u;
 };
 
+/* nm_response_rejected - it is neither accepted, nor one that is yet to be verified. */
+bool nm_response_rejected(const struct nm_msg_response *response);
+
 /* nm_msg_type_name - "task"; "unknown" for a number that is none. */
 const char *nm_msg_type_name(enum nm_msg_type type);
 

@@ -7,6 +7,9 @@ requests get, one each; then the answers are good again.  steady: a mode for all
 honours: the one constraint that it knows ("grammar", "structured_outputs", "response_format"); it ignores the others, but
 for those in refuses, which it answers with 400.  What a form asks for it writes: the word of a canary, every term in order;
 a regular expression is held against what it wrote.
+
+labels: {word: type}, what it knows when it is to list a text's entities, or to mark them; but not those in blind.  looks:
+the bodies that asked for such a list.
 """
 
 import hashlib
@@ -22,16 +25,19 @@ THINGS = ["survey", "trial", "report", "review", "audit", "register", "cohort", 
 VERBS = ["described", "examined", "compared", "recorded", "discussed", "measured", "followed", "listed", "counted"]
 ENDS = ["during the spring", "over two winters", "with great care", "for the first time", "in twelve districts",
         "by three teams", "without any delay", "after the harvest", "in a second round", "on short notice"]
+SHORT_ENDS = [end for end in ENDS if end.count(" ") == 2]
 CANARY = b"zyzzyva"
 
 
 class FakeLLM:
     """with FakeLLM(words) as llm: llm.url, llm.bodies, llm.faults."""
 
-    def __init__(self, words, delay=0.0, reject_share=0.0, port=0, honours=None, refuses=()):
+    def __init__(self, words, delay=0.0, reject_share=0.0, port=0, honours=None, refuses=(), labels=None,
+                 blind=()):
         self.words = sorted(words, key=len, reverse=True)
         self.delay, self.reject_share = delay, reject_share
         self.honours, self.refuses = honours, refuses
+        self.labels, self.blind, self.looks = labels or {}, set(blind), []
         self.faults, self.steady, self.retry_after = [], None, 1
         self.lock = threading.Lock()
         self.bodies, self.canaries, self.answered, self.in_flight = [], 0, 0, 0
@@ -105,11 +111,25 @@ class FakeLLM:
             found.sort(key=asked[-1].index)
         elif found and rng.random() < self.reject_share:
             found = found[1:]
+        decoy = re.findall(r'everyday word: "(.*)"', user)
         # By words alone no two are alike.
         place, thing, verb, end = (rng.choice(x) for x in (PLACES, THINGS, VERBS, ENDS))
         if not found:
+            thing = f"{decoy[-1]} {thing}" if decoy else thing
             return f"The {place} {thing} was {verb} {end} and its {rng.choice(PLACES)} part came later."
+        if form:  # forms of short texts leave room for three words at the end
+            return f"The {place} {thing} {verb} {' and '.join(found)} {rng.choice(SHORT_ENDS)}."
         return f"The {place} {thing} {verb} {' and '.join(found)} {end} and its {rng.choice(PLACES)} part came later."
+
+    def listing(self, text):
+        """A line "TYPE: word" for each word that it knows and sees."""
+        seen = [w for w in self.words if re.search(rf"(?<!\w){re.escape(w)}(?!\w)", text) and w not in self.blind]
+        return "\n".join(f"{self.labels[w]}: {w}" for w in seen if w in self.labels) or "none"
+
+    def mark(self, text):
+        for word, kind in self.labels.items():
+            text = re.sub(rf"(?<![\w\[]){re.escape(word)}(?![\w|])", f"[[{word}|{kind}]]", text)
+        return text
 
     def chat(self, handler):
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
@@ -162,18 +182,29 @@ class FakeLLM:
             if any(name in request for name in self.refuses):
                 self.send(handler, 400, {"error": {"message": "Unrecognized request argument supplied"}})
                 return
+            user = request["messages"][-1]["content"]
+            if user.startswith("Text: "):
+                with self.lock:
+                    self.looks.append(body)
+                self.complete(handler, self.listing(user))
+                return
             form = self.form(request)
-            text = self.sentence(request["messages"][-1]["content"], rng, form)
+            text = self.sentence(user, rng, form)
+            if "[[" in request["messages"][0]["content"]:
+                text = self.mark(text)
             if form and self.honours != "grammar" and not re.fullmatch(form.strip("^$"), text):
                 self.send(handler, 500, {"error": {"message": f"{text!r} is not of the form {form}"}})
                 return
             if form and self.honours == "response_format":
                 text = json.dumps({"sentence": text})
-            self.send(handler, 200, {
-                "model": "fake",
-                "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-                "usage": {"prompt_tokens": 100, "completion_tokens": 20},
-            })
+            self.complete(handler, text)
+
+    def complete(self, handler, text):
+        self.send(handler, 200, {
+            "model": "fake",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 20},
+        })
 
     def send(self, handler, status, content, headers=None):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()

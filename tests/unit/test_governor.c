@@ -411,6 +411,13 @@ static void test_weights(void **state)
     nm_governor_block(g, 0, true);
     assert_true(nm_governor_pick(g, 0, &grant));
     assert_int_equal(grant.endpoint, 1);
+    nm_governor_set_apart(g, 1); /* only by its number now */
+    assert_false(nm_governor_has_room(g, 0));
+    assert_false(nm_governor_pick(g, 0, &grant));
+    assert_true(nm_governor_has_room_at(g, 1, 0));
+    assert_true(nm_governor_pick_at(g, 1, 0, &grant));
+    assert_int_equal(grant.endpoint, 1);
+    assert_false(nm_governor_pick_at(g, 0, 0, &grant)); /* blocked */
     nm_governor_destroy(&g);
 }
 

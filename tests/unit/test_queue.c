@@ -120,6 +120,42 @@ static void test_attempts_end(void **state)
     nm_queue_destroy(&q);
 }
 
+/* Text and look count as one attempt; a look that is refused leads to a new text, the last one to death. */
+static void test_looks(void **state)
+{
+    (void)state;
+    struct nm_queue_options options = usual;
+    options.goal = 10;
+    struct nm_queue *q = make(options);
+    join(q, 0, NM_QUEUE_GENERATOR, 2);
+    for (uint32_t text = 1; text <= 3; text++) {
+        struct nm_queue_lease lease = must_assign(q, 0);
+        assert_int_equal(lease.task.task, 0);
+        assert_int_equal(lease.task.attempt, 2 * text - 1);
+        assert_false(lease.task.verify);
+        assert_int_equal(nm_queue_last_try(q, &lease.task), text == 3);
+        assert_int_equal(nm_queue_response(q, 0, 0, 2 * text - 1, NM_ANSWER_UNVERIFIED), NM_VERDICT_APPLIED);
+        assert_int_equal(nm_queue_response(q, 0, 0, 2 * text - 1, NM_ANSWER_UNVERIFIED), NM_VERDICT_DUPLICATE);
+        nm_queue_pause(q, NM_PAUSE_VERIFIER, true);
+        lease = must_assign(q, 0); /* no look now: something else */
+        assert_int_equal(lease.task.task, text);
+        assert_int_equal(nm_queue_response(q, 0, text, 1, NM_ANSWER_ACCEPTED), NM_VERDICT_APPLIED);
+        nm_queue_pause(q, NM_PAUSE_VERIFIER, false);
+        nm_queue_pause(q, NM_PAUSE_GOVERNOR, true); /* nothing can be made, but a look can be taken */
+        lease = must_assign(q, 0);
+        assert_int_equal(lease.task.task, 0);
+        assert_int_equal(lease.task.attempt, 2 * text);
+        assert_true(lease.task.verify);
+        assert_idle(q, 0);
+        nm_queue_pause(q, NM_PAUSE_GOVERNOR, false);
+        assert_whole(q);
+        assert_int_equal(nm_queue_response(q, 0, 0, 2 * text, NM_ANSWER_REJECTED), NM_VERDICT_APPLIED);
+    }
+    assert_int_equal(nm_queue_get_totals(q)->dead, 1);
+    assert_whole(q);
+    nm_queue_destroy(&q);
+}
+
 static void test_no_more_than_the_goal_needs(void **state)
 {
     (void)state;
@@ -678,6 +714,18 @@ static struct model_task *oldest(struct model *m, enum nm_task_state state)
     return best;
 }
 
+/* Texts to be verified come before texts to be made. */
+static struct model_task *oldest_look(struct model *m)
+{
+    struct model_task *best = NULL;
+    for (uint64_t i = 0; i < m->totals.opened; i++) {
+        struct model_task *t = &m->tasks[i];
+        if (t->view.state == NM_TASK_READY && t->view.verify && (!best || t->order < best->order))
+            best = t;
+    }
+    return best;
+}
+
 static bool model_may_open(const struct model *m)
 {
     uint64_t credit = 0;
@@ -699,7 +747,9 @@ static void event_assign(struct model *m)
         uint64_t secured =
             m->totals.done + count(m, NM_TASK_ACCEPTED) + count(m, NM_TASK_ALIGNING) + count(m, NM_TASK_LEASED);
         if (model_hungry(m, false) && secured < m->options.goal && !m->paused[0] && !m->paused[1]) {
-            expected = oldest(m, NM_TASK_READY);
+            expected = oldest_look(m);
+            if (!expected)
+                expected = oldest(m, NM_TASK_READY);
             if (!expected && model_may_open(m)) {
                 expected = &m->tasks[m->totals.opened];
                 expected->view = (struct nm_queue_task){
@@ -748,8 +798,10 @@ static void event_response(struct model *m)
     uint32_t worker;
     uint64_t task, attempt;
     struct model_task *t = pick(m, false, &worker, &task, &attempt);
-    bool accepted = below(m, 3) == 0;
-    enum nm_verdict got = nm_queue_response(m->queue, worker, task, attempt, accepted), expected;
+    static const enum nm_answer answers[] = {NM_ANSWER_ACCEPTED, NM_ANSWER_REJECTED, NM_ANSWER_REJECTED,
+                                             NM_ANSWER_UNVERIFIED};
+    enum nm_answer answer = answers[below(m, 4)];
+    enum nm_verdict got = nm_queue_response(m->queue, worker, task, attempt, answer), expected;
     bool gone = !t || (ended(t) && !t->changed);
     if (gone || attempt == 0 || attempt > t->view.attempt) {
         expected = NM_VERDICT_UNKNOWN;
@@ -759,9 +811,12 @@ static void event_response(struct model *m)
     } else {
         expected = model_took(m, t->view.state == NM_TASK_LEASED && t->view.worker == worker);
         t->view.failures = 0;
-        if (accepted) {
+        bool look = answer == NM_ANSWER_UNVERIFIED && !t->view.verify;
+        t->view.verify = look;
+        t->view.base += look;
+        if (answer == NM_ANSWER_ACCEPTED) {
             set(m, t, NM_TASK_ACCEPTED, NOBODY);
-        } else if (t->view.attempt - t->view.base < m->options.attempts) {
+        } else if (look || t->view.attempt - t->view.base < m->options.attempts) {
             t->view.attempt++;
             set(m, t, NM_TASK_READY, NOBODY);
         } else {
@@ -832,6 +887,7 @@ static enum nm_err save(void *ctx, const struct nm_queue_task *view)
     assert_int_equal(t->view.worker, view->worker);
     assert_int_equal(t->view.failures, view->failures);
     assert_int_equal(t->view.base, view->base);
+    assert_int_equal(t->view.verify, view->verify);
     if (view->state == NM_TASK_DELAYED)
         assert_int_equal(t->view.due_ms, view->due_ms);
     t->changed = false;
@@ -920,6 +976,7 @@ static void event_bury(struct model *m)
     assert_int_equal(nm_queue_bury(m->queue, task), can ? NM_OK : NM_ENOENT);
     if (!can)
         return;
+    t->view.verify = false;
     set(m, t, NM_TASK_DEAD, NOBODY);
     m->totals.dead++;
 }
@@ -992,6 +1049,8 @@ static void compare(struct model *m)
             assert_int_equal(view.worker, m->tasks[i].view.worker);
             assert_int_equal(view.failures, m->tasks[i].view.failures);
             assert_int_equal(view.base, m->tasks[i].view.base);
+            assert_int_equal(view.verify, m->tasks[i].view.verify);
+            assert_int_equal(view.verify, m->tasks[i].view.verify);
         }
     }
     bool all_ended = m->totals.opened == m->totals.done + m->totals.dead + m->totals.dropped;
@@ -1164,6 +1223,7 @@ int main(void)
         cmocka_unit_test(test_failures_do_not_open_tasks_without_end),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_looks),
         cmocka_unit_test(test_kick),
         cmocka_unit_test(test_bury),
         cmocka_unit_test(test_set_goal),

@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/utf8.h"
+#include "schemas/decoy.h"
 #include "workers/generator/generator_parts.h"
 
 /* One sample: its task, and the attempt that is on its way. */
@@ -63,6 +64,10 @@ static enum nm_err make_task(struct preview *p, size_t i)
                                  .min_words = g->words.min,
                                  .max_words = g->words.max,
                                  .last_try = g->attempts == 1};
+    char decoy[NM_DECOY_MAX];
+    if (task->negative && nm_rng_unit(&p->rng) < g->hard_negatives &&
+        nm_decoy_pick(p->entities, nm_rng_next(&p->rng), decoy))
+        task->decoy = nm_str(nm_arena_strndup(&p->arena, decoy, strlen(decoy)));
     task->entities = nm_arena_alloc(&p->arena, want * sizeof *task->entities);
     if (task->entities == NULL)
         return NM_ENOMEM;
@@ -151,7 +156,8 @@ static void print_head(const struct preview *p, const struct sample *s)
     printf("\nsample %llu, attempt %llu:", (unsigned long long)task->task + 1, (unsigned long long)task->attempt);
     for (size_t i = 0; i < task->n_entities; i++)
         printf("%s %s (%s)", i > 0 ? "," : "", task->entities[i].text.ptr, task->entities[i].type.ptr);
-    puts(task->negative ? " no entity" : "");
+    printf("%s%s%s\n", task->negative ? " no entity" : "", task->decoy.len > 0 ? ", but the word " : "",
+           task->decoy.len > 0 ? task->decoy.ptr : "");
     for (size_t i = 0; p->options->verbose && i < s->call.prompt.n; i++)
         printf("%s> %s\n", nm_prompt_role_name(s->call.prompt.messages[i].role), s->call.prompt.messages[i].text);
 }
