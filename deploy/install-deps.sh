@@ -3,7 +3,7 @@
 #
 #   deploy/install-deps.sh             build and run
 #   deploy/install-deps.sh --dev       and test, format, lint, fuzz
-#   deploy/install-deps.sh --bench     and run the peers of tests/bench/broker.sh (which are started by it alone)
+#   deploy/install-deps.sh --bench     and run the peers of tests/bench/*.sh (which are started by them alone), and nginx
 #   deploy/install-deps.sh --runtime   run a built nermill only (the Dockerfile's last stage)
 #
 # Quick when everything is there (it asks dpkg, not the network).  As root it installs what is missing; as anyone
@@ -18,7 +18,7 @@ build="build-essential cmake ninja-build pkg-config libczmq-dev libzmq3-dev libm
     libcmocka-dev ca-certificates python3 python3-venv curl jq"
 # The formatter and the linter are of one version everywhere, so that they say the same everywhere.
 dev="git clang libclang-rt-18-dev|libclang-rt-14-dev libomp-18-dev|libomp-14-dev libopenmpi-dev openmpi-bin clang-format-14 clang-tidy-14"
-bench="beanstalkd redis-server"
+bench="beanstalkd redis-server nginx-light|nginx"
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

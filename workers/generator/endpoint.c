@@ -82,7 +82,7 @@ static void add_url_secrets(struct making *m, const char *url)
 static enum nm_err expand_header(struct making *m, const char *line, const char **out)
 {
     enum nm_err err = expand(m, "headers", line, out);
-    if (err != NM_OK)
+    if (err != NM_OK || *out == NULL)
         return err;
     if (strpbrk(*out, "\r\n") != NULL)
         return nm_fail(m->diag, NM_EINVAL, "endpoint %s: headers: a variable's value holds a line end",
