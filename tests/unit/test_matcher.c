@@ -1,5 +1,5 @@
 /* Unit tests of the matcher: the rule by examples, and a naive search over random texts and dictionaries.
- * NERMILL_TEST_ROUNDS sets how many (20,000 unless told). */
+ * NERMILL_TEST_ROUNDS sets how many (100,000 unless told). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,9 +128,36 @@ static void test_refused(void **state)
     assert_int_equal(nm_matcher_new(blank, 2, &m, &diag), NM_EINVAL);
     assert_null(m);
     assert_non_null(strstr(diag.text, "number 2"));
+    struct nm_pattern early[] = {{"oks", 3, 2}, {"ok", 2, 0}}; /* a variant before its entity */
+    assert_int_equal(nm_matcher_new(early, 2, &m, &diag), NM_EINVAL);
     struct nm_pattern bad[] = {{"a\xff", 2, 0}};
     assert_int_equal(nm_matcher_new(bad, 1, &m, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "UTF-8"));
+}
+
+static void test_variants(void **state)
+{
+    (void)state;
+    struct nm_pattern patterns[] = {
+        {"Pb", 2, 0}, {"aspirins", 8, 0}, {"aspirin", 7, 0}, {"Pbs", 3, 1}, {"aspirins", 8, 3}};
+    struct nm_matcher *m;
+    struct nm_diag diag = {""};
+    struct nm_tokens tokens;
+    struct nm_matches matches;
+    static const char text[] = "Pbs pbs ASPIRINS";
+    assert_int_equal(nm_matcher_new(patterns, 5, &m, &diag), NM_OK);
+    nm_tokens_init(&tokens);
+    nm_matches_init(&matches);
+    assert_int_equal(nm_tokenize(text, strlen(text), &tokens), NM_OK);
+    assert_int_equal(nm_matcher_run(m, text, &tokens, &matches), NM_OK);
+    assert_int_equal(matches.count, 2); /* cased as Pb is */
+    assert_int_equal(matches.v[0].entity, 3);
+    assert_int_equal(nm_matcher_origin(m, 3), 0);
+    assert_int_equal(matches.v[1].entity, 1); /* an entity before a variant */
+    assert_int_equal(nm_matcher_twin(m, 1), NM_NO_ENTITY);
+    nm_matches_clean_up(&matches);
+    nm_tokens_clean_up(&tokens);
+    nm_matcher_destroy(&m);
 }
 
 /* ---- against a naive search ------------------------------------------------------------------ */
@@ -275,7 +302,7 @@ static void test_naive(void **state)
     const char *rounds = getenv("NERMILL_TEST_ROUNDS");
     struct nm_rng rng;
     nm_rng_init(&rng, 20);
-    long n = rounds != NULL ? atol(rounds) : 20000;
+    long n = rounds != NULL ? atol(rounds) : 100000;
     size_t found = 0;
     for (long i = 0; i < n; i++)
         found += one_round(&rng);
@@ -316,9 +343,9 @@ static void test_lexicon(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spans),   cmocka_unit_test(test_case),    cmocka_unit_test(test_is_cased),
-        cmocka_unit_test(test_twins),   cmocka_unit_test(test_refused), cmocka_unit_test(test_naive),
-        cmocka_unit_test(test_lexicon),
+        cmocka_unit_test(test_spans), cmocka_unit_test(test_case),     cmocka_unit_test(test_is_cased),
+        cmocka_unit_test(test_twins), cmocka_unit_test(test_variants), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_naive), cmocka_unit_test(test_lexicon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

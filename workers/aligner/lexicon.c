@@ -71,7 +71,7 @@ static enum nm_err grow(struct nm_lexicon *lexicon)
 /* Append the string of number count + 1. */
 static enum nm_err keep(struct nm_lexicon *lexicon, const char *form, size_t len)
 {
-    if (len > UINT32_MAX - lexicon->pool_len || lexicon->count == UINT32_MAX - 1)
+    if (len > UINT32_MAX - lexicon->pool_len || lexicon->count == NM_LEXICON_ID_MAX)
         return NM_ELIMIT;
     char *pool = nm_array_grow(lexicon->pool, &lexicon->pool_cap, lexicon->pool_len + len, 1);
     if (pool == NULL)
@@ -108,6 +108,13 @@ enum nm_err nm_lexicon_add(struct nm_lexicon *lexicon, const char *form, size_t 
     *slot = (struct nm_lexicon_slot){(uint32_t)(hash >> 32), lexicon->count};
     *id = lexicon->count;
     return NM_OK;
+}
+
+void nm_lexicon_mark(struct nm_lexicon *lexicon, uint32_t id, uint32_t marks)
+{
+    size_t len;
+    const char *form = nm_lexicon_string(lexicon, id, &len);
+    locate(lexicon->slots, lexicon->mask, nm_lexicon_hash(lexicon, form, len, false))->id |= marks;
 }
 
 size_t nm_lexicon_bytes(const struct nm_lexicon *lexicon)

@@ -33,15 +33,12 @@ void nm_tokens_clean_up(struct nm_tokens *tokens)
     *tokens = (struct nm_tokens){0};
 }
 
-enum nm_err nm_tokens_add(struct nm_tokens *tokens, struct nm_token token)
+enum nm_err nm_tokens_grow(struct nm_tokens *tokens)
 {
-    if (tokens->count == tokens->cap) {
-        struct nm_token *v = nm_array_grow(tokens->v, &tokens->cap, tokens->count + 1, sizeof *v);
-        if (v == NULL)
-            return NM_ENOMEM;
-        tokens->v = v;
-    }
-    tokens->v[tokens->count++] = token;
+    struct nm_token *v = nm_array_grow(tokens->v, &tokens->cap, tokens->count + 1, sizeof *v);
+    if (v == NULL)
+        return NM_ENOMEM;
+    tokens->v = v;
     return NM_OK;
 }
 

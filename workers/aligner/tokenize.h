@@ -44,8 +44,18 @@ struct nm_tokens {
 void nm_tokens_init(struct nm_tokens *tokens);
 void nm_tokens_clean_up(struct nm_tokens *tokens);
 
-/* nm_tokens_add - one behind the last.  NM_ENOMEM. */
-enum nm_err nm_tokens_add(struct nm_tokens *tokens, struct nm_token token);
+/* nm_tokens_add - one behind the last.  nm_tokens_grow - room for one more at least.  NM_ENOMEM. */
+enum nm_err nm_tokens_grow(struct nm_tokens *tokens);
+static inline enum nm_err nm_tokens_add(struct nm_tokens *tokens, struct nm_token token)
+{
+    if (tokens->count == tokens->cap) {
+        enum nm_err err = nm_tokens_grow(tokens);
+        if (err != NM_OK)
+            return err;
+    }
+    tokens->v[tokens->count++] = token;
+    return NM_OK;
+}
 
 /* nm_tokenize - replace the content of tokens by those of text[0..len), in order, without overlap; what lies
  * between them is gap.  NM_EFORMAT: not UTF-8; NM_ELIMIT: over 4 GiB; NM_ENOMEM.  Any thread.
