@@ -21,12 +21,14 @@ struct reader {
 
 static enum nm_err malformed(const struct reader *r, const char *what)
 {
-    return nm_fail(r->diag, NM_EFORMAT, "%s: byte %zu of its pickle: %s", r->name, r->at, what);
+    (void)nm_fail(r->diag, NM_EFORMAT, "%s: byte %zu of its pickle: %s", r->name, r->at, what);
+    return NM_EFORMAT;
 }
 
 static enum nm_err no_memory(const struct reader *r)
 {
-    return nm_fail(r->diag, NM_ENOMEM, "%s: out of memory, or more values than a file of weights has", r->name);
+    (void)nm_fail(r->diag, NM_ENOMEM, "%s: out of memory, or more values than a file of weights has", r->name);
+    return NM_ENOMEM;
 }
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
@@ -68,15 +70,15 @@ static enum nm_err take_line(struct reader *r, const char **line, size_t *len)
 
 /* ---- the stack -------------------------------------------------------------------------------- */
 
-static enum nm_err grow(void **array, size_t *cap, size_t need, size_t max)
+static enum nm_err grow(struct nm_pickle ***array, size_t *cap, size_t need, size_t max)
 {
     if (need <= *cap)
         return NM_OK;
-    size_t wanted = need + need / 2 + 64;
-    struct nm_pickle **grown = need <= max ? realloc(*array, wanted * sizeof(*grown)) : NULL;
+    const size_t wanted = need + need / 2 + 64, each = sizeof(struct nm_pickle *);
+    struct nm_pickle **grown = need <= max ? realloc(*array, wanted * each) : NULL;
     if (grown == NULL)
         return NM_ENOMEM;
-    memset(grown + *cap, 0, (wanted - *cap) * sizeof(*grown));
+    memset(grown + *cap, 0, (wanted - *cap) * each);
     *array = grown;
     *cap = wanted;
     return NM_OK;
@@ -84,7 +86,7 @@ static enum nm_err grow(void **array, size_t *cap, size_t need, size_t max)
 
 static enum nm_err push(struct reader *r, struct nm_pickle *value)
 {
-    if (value == NULL || grow((void **)&r->stack, &r->cap, r->depth + 1, STACK_MAX) != NM_OK)
+    if (value == NULL || grow(&r->stack, &r->cap, r->depth + 1, STACK_MAX) != NM_OK)
         return no_memory(r);
     r->stack[r->depth++] = value;
     return NM_OK;
@@ -215,7 +217,7 @@ static enum nm_err put(struct reader *r, uint64_t index)
     struct nm_pickle *value = top(r);
     if (value == NULL)
         return malformed(r, "it keeps a value of an empty stack");
-    if (index >= MEMO_MAX || grow((void **)&r->memo, &r->memo_cap, (size_t)index + 1, MEMO_MAX) != NM_OK)
+    if (index >= MEMO_MAX || grow(&r->memo, &r->memo_cap, (size_t)index + 1, MEMO_MAX) != NM_OK)
         return no_memory(r);
     r->memo[index] = value;
     r->memoized++;

@@ -50,10 +50,11 @@ json_t *nm_tagged_json(const struct nm_tagged *tagged, const struct nm_tagset *t
         const size_t start = tagged->extents[spans[i].start].start, end = tagged->extents[spans[i].end - 1].end;
         const size_t first = nm_utf8_length(tagged->text, start);
         const size_t length = nm_utf8_length(tagged->text + start, end - start);
-        json_array_append_new(entities, json_pack("{s:I, s:I, s:s, s:o, s:f}", "start", (json_int_t)first, "end",
-                                                  (json_int_t)(first + length), "type", types->types[spans[i].type],
-                                                  "text", json_stringn(tagged->text + start, end - start), "score",
-                                                  (double)mean(scores, &spans[i])));
+        json_array_append_new(entities,
+                              json_pack("{s:I, s:I, s:s, s:o, s:f}", "start", (json_int_t)first, "end",
+                                        (json_int_t)first + (json_int_t)length, "type", types->types[spans[i].type],
+                                        "text", json_stringn(tagged->text + start, end - start), "score",
+                                        (double)mean(scores, &spans[i])));
     }
     json_t *root = tagged->object != NULL ? json_copy(tagged->object) : json_object();
     json_object_set_new(root, "text", json_stringn(tagged->text, tagged->len));

@@ -211,8 +211,11 @@ static enum nm_err read_archive(struct nm_torch_file *f)
     for (size_t i = 0; i < n && pickle == NULL; i++)
         if (ends_with(&entries[i], "data.pkl"))
             pickle = &entries[i];
-    if (pickle == NULL)
-        err = nm_fail(f->diag, NM_EFORMAT, "%s: a ZIP archive without data.pkl: PyTorch did not write it", f->path);
+    if (pickle == NULL) {
+        (void)nm_fail(f->diag, NM_EFORMAT, "%s: a ZIP archive without data.pkl: PyTorch did not write it", f->path);
+        free(entries);
+        return NM_EFORMAT;
+    }
     if (err == NM_OK)
         err = take_storages(f, entries, n, pickle);
     if (err == NM_OK)

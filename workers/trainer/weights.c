@@ -72,10 +72,13 @@ static enum nm_err list_shards(const char *path, json_t **root, const char ***na
     json_t *map = json_object_get(*root, "weight_map");
     if (err == NM_OK && json_object_size(map) == 0)
         err = nm_fail(diag, NM_EFORMAT, "%s: no \"weight_map\" in it", path);
-    if (err == NM_OK && (*names = malloc(json_object_size(map) * sizeof(**names))) == NULL)
-        err = nm_fail(diag, NM_ENOMEM, "%s: out of memory", path);
     if (err != NM_OK)
         return err;
+    *names = malloc(json_object_size(map) * sizeof(**names));
+    if (*names == NULL) {
+        (void)nm_fail(diag, NM_ENOMEM, "%s: out of memory", path);
+        return NM_ENOMEM;
+    }
     json_object_foreach(map, tensor, value)
     {
         const char *name = json_string_value(value);
