@@ -267,7 +267,8 @@ static void add_repetition(struct nm_page *page, const json_t *report)
          "Samples with an entity that are the same as another one but for their entities", true},
         {"Largest template", "duplicates.largest_template", "Samples of it", false},
         {"Leaked", "leakage.share",
-         "Samples that are a sentence of the gold file, or share 13 words in a row with one", true},
+         "Samples that repeat a sentence of the test sets or the gold file, or a long run of its words", true},
+        {"Words in a row", "leakage.words", "That are not to be shared; shorter sentences not as a whole", false},
         {"Gold sentences", "leakage.gold_sentences", "Compared with", false},
     };
     begin_section(page, "repetition", "Repetition and leakage",

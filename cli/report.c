@@ -14,7 +14,7 @@
 #include "schemas/project.h"
 #include "workers/dataset/measure.h"
 
-enum { REPORT_VERSION = 1, PAGE_MAX = 64 << 20, PLAN_MAX = 16 << 20 };
+enum { REPORT_VERSION = 1, PAGE_MAX = 64 << 20, PLAN_MAX = 16 << 20, LEAK_WORDS = 13 };
 
 struct report {
     const char *named, *gold;
@@ -115,28 +115,67 @@ static enum nm_err ask_ledger(struct report *r, struct nm_diag *diag)
  */
 
 struct both {
-    struct nm_measure *gold, *own;
+    struct nm_measure *gold, *own; /* gold: NULL where the figures of other files stand for it */
+    bool leaks;                    /* what is read must not be found in the data */
 };
 
 static enum nm_err take_gold(void *ctx, const struct nm_record *record, struct nm_diag *diag)
 {
     struct both *both = ctx;
-    enum nm_err err = nm_measure_leaks(both->own, record, diag);
-    return err == NM_OK ? nm_measure_add(both->gold, record, diag) : err;
+    enum nm_err err = both->leaks ? nm_measure_leaks(both->own, record, diag) : NM_OK;
+    return err == NM_OK && both->gold != NULL ? nm_measure_add(both->gold, record, diag) : err;
+}
+
+static enum nm_err read_gold(const struct report *r, const char *file, struct both *both, struct nm_diag *diag)
+{
+    char dir[NM_PATH_MAX] = ".", path[NM_PATH_MAX];
+    const struct nm_place *place = nm_dataset_place(r->dataset);
+    enum nm_err err = NM_OK;
+    if (file != r->gold && place != NULL) /* what a project names is relative to it */
+        err = nm_file_dirname(place->project_file, dir, sizeof dir);
+    if (err == NM_OK)
+        err = file == r->gold ? NM_OK : nm_file_join(dir, file, path, sizeof path);
+    if (err != NM_OK)
+        return nm_fail(diag, err, "%s: the path is too long", file);
+    struct nm_source source = {.path = file == r->gold ? file : path};
+    return nm_source_read(&source, take_gold, both, NULL, diag);
+}
+
+/* The gold sample is --gold; else the project's test sets; else what it trains on.  All but the last must not be
+ * found in the data. */
+static enum nm_err read_all_gold(const struct report *r, struct both *both, bool *any, struct nm_diag *diag)
+{
+    struct both leaks_only = {.own = both->own, .leaks = true};
+    enum nm_err err = NM_OK;
+    *any = r->gold != NULL;
+    both->leaks = true;
+    if (r->gold != NULL)
+        err = read_gold(r, r->gold, both, diag);
+    for (uint32_t i = 0; r->project != NULL && i < r->project->leakage.n_gold && err == NM_OK; i++) {
+        err = read_gold(r, r->project->leakage.gold[i], r->gold != NULL ? &leaks_only : both, diag);
+        *any = true;
+    }
+    both->leaks = false;
+    if (!*any && r->project != NULL && r->project->trainer.gold_train != NULL) {
+        err = read_gold(r, r->project->trainer.gold_train, both, diag);
+        *any = true;
+    }
+    return err;
 }
 
 /* Of the gold sample, what the data set's figures are held against. */
 static enum nm_err measure_gold(struct report *r, struct nm_measure *own, struct nm_diag *diag)
 {
     static const char *const kept[] = {"counts", "types", "length", "entities_per_sample", "diversity"};
-    struct nm_source source = {.path = r->gold};
-    struct both both = {.own = own, .gold = nm_measure_new(r->seed, NULL)};
+    struct both both = {.own = own, .gold = nm_measure_new(r->seed, NULL, LEAK_WORDS)};
+    bool any = false;
     json_object_set_new(r->json, "gold", json_null());
     enum nm_err err = both.gold != NULL ? NM_OK : nm_fail(diag, NM_ENOMEM, "out of memory");
-    if (err == NM_OK && r->gold != NULL) {
-        err = nm_source_read(&source, take_gold, &both, NULL, diag);
-        json_t *all = err == NM_OK ? nm_measure_json(both.gold) : NULL, *gold = json_object();
-        if (err == NM_OK && all == NULL)
+    if (err == NM_OK)
+        err = read_all_gold(r, &both, &any, diag);
+    if (err == NM_OK && any) {
+        json_t *all = nm_measure_json(both.gold), *gold = json_object();
+        if (all == NULL)
             err = nm_fail(diag, NM_ENOMEM, "out of memory");
         for (size_t i = 0; i < sizeof kept / sizeof *kept && all != NULL; i++)
             json_object_set(gold, kept[i], json_object_get(all, kept[i]));
@@ -149,7 +188,8 @@ static enum nm_err measure_gold(struct report *r, struct nm_measure *own, struct
 
 static enum nm_err measure_data(struct report *r, struct nm_diag *diag)
 {
-    struct nm_measure *measure = nm_measure_new(r->seed, r->lists);
+    uint32_t words = r->project != NULL && r->project->leakage.ngram > 0 ? r->project->leakage.ngram : LEAK_WORDS;
+    struct nm_measure *measure = nm_measure_new(r->seed, r->lists, words);
     enum nm_err err = measure != NULL ? measure_gold(r, measure, diag) : nm_fail(diag, NM_ENOMEM, "out of memory");
     if (err == NM_OK)
         err = nm_source_read(nm_dataset_source(r->dataset), nm_measure_add, measure, NULL, diag);
@@ -234,7 +274,8 @@ int nm_command_report(int argc, char **argv)
     bool as_json = false;
     const struct nm_opt opts[] = {
         {0, "state", NM_OPT_TEXT, &state, "DIR", "the run's state directory (default: PROJECT's run/)"},
-        {'g', "gold", NM_OPT_TEXT, &r.gold, "FILE", "real labelled text to compare with, and to look for leaks of"},
+        {'g', "gold", NM_OPT_TEXT, &r.gold, "FILE",
+         "real labelled text to compare with, and to look for leaks of (default: the project's)"},
         {0, "json", NM_OPT_FLAG, &as_json, NULL, "the figures as JSON: schemas/report.schema.json"},
         {0, "seed", NM_OPT_COUNT, &r.seed, "N", "of the random samples (default: 1)"},
         {'o', "out", NM_OPT_TEXT, &out, "FILE", "write there (default: report.html; JSON: standard output)"},

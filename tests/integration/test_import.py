@@ -52,8 +52,15 @@ class Import(harness.Case):
         self.assertEqual(mentions(samples[0]), [("α-Zarapam", "DRUG")])
         self.assertEqual(samples[0]["document"], "note-7")
 
+    def test_documents(self):
+        """The ways in which a document says what it is."""
+        marks = ("-DOCSTART- -X- O O", "-DOCSTART-\tO", "-DOCSTART- (123 testa)", "-DOCSTART- -X- -X- O\tnote-7", "-DOCSTART-\t(9001)\tO")
+        file = self.write("documents.conll", "".join(f"{mark}\n\nword\tO\n\n" for mark in marks))
+        self.assertEqual([s["document"] for s in self.take(file)[0]], ["document-1", "document-2", "123", "note-7", "9001"])
+
     def test_tdmsci(self):
         samples, _ = self.take("tdmsci.conll", "--format", "tdmsci")
+        self.assertEqual(self.take("tdmsci.conll")[0], samples)  # offsets are seen as such
         self.assertEqual([s["text"] for s in samples], ["We use the Cedar-Bank (CB), F1.", "Question answering"])
         self.assertEqual(mentions(samples[0]), [("Cedar-Bank", "DATASET"), ("CB", "DATASET"), ("F1", "METRIC")])
 

@@ -184,8 +184,26 @@ class Report(harness.Case):
         gold = self.write("gold.conll", "".join(f"{w}\tO\n" for w in long.split()) + "\nShort\tB-Drug\none\tO\n")
         data = self.data([(f"Before {long}, after.", []), ("short ONE", []), ("one two three four five six seven", []), ("Other", [])])
         report = self.figures(data, "--gold", gold)
-        self.assertEqual(report["leakage"], {"gold_sentences": 2, "samples": 2, "same_text": 1, "words": 13, "share": 0.5})
+        self.assertEqual(report["leakage"], {"gold_sentences": 2, "samples": 2, "words": 13, "share": 0.5})
         self.assertEqual(report["gold"]["counts"]["mentions"], 1)
+
+    def test_gold_of_a_project(self):
+        """A project's test sets are gold without being named again; what its training has is compared with only."""
+        fruit = ["apple", "banana", "cherry", "lemon"]
+        gold = "apple\tB-Fruit\nhere\tO\n\nand\tO\n"
+        with FakeLLM(fruit) as llm:
+            project = self.project(url=llm.url, samples=12, Fruit="\n".join(fruit) + "\n",
+                                   more="leakage: {gold: [gold.conll], ngram: 11}\n")
+            (project / "gold.conll").write_text(gold)
+            self.assertEqual(self.nermill("run", "--no-train", project).returncode, 0)
+        report = self.figures(project)
+        self.assertEqual(report["leakage"], {"gold_sentences": 2, "samples": 0, "words": 11, "share": 0})
+        self.assertEqual(report["gold"]["counts"]["samples"], 2)
+        text = (project / "project.yaml").read_text()
+        (project / "project.yaml").write_text(text.replace("leakage: {gold: [gold.conll], ngram: 11}", "trainer: {gold_train: gold.conll}"))
+        report = self.figures(project)
+        self.assertIsNone(report["leakage"])
+        self.assertEqual(report["gold"]["counts"]["samples"], 2)
 
     def test_seed(self):
         rows = [(f"Sentence number {i} of many.", []) for i in range(300)]

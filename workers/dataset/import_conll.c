@@ -2,7 +2,8 @@
  *
  * Columns are parted by tabs, or by blanks in a line without a tab; the first is the word, the last the tag.  An
  * empty line ends a sentence; -DOCSTART- (with an id behind it, or in brackets) begins a document, as does
- * "# newdoc id = ID" of CoNLL-U, whose other "# key = value" lines are skipped.
+ * "# newdoc id = ID" of CoNLL-U, whose other "# key = value" lines are skipped.  Where there are three columns and
+ * the middle one is a number in every line of a sentence, it is the word's offset, as in TDMSci.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ struct reading {
     const struct nm_import *import;
     struct nm_import_sink sink;
     struct nm_lines lines;
-    bool offsets; /* TDMSci */
+    bool offsets; /* TDMSci: every line has to have one */
+    bool unknown; /* a word of the sentence has no offset */
     struct word *words;
     size_t n, cap;
     char document[NM_NAME_MAX];
@@ -81,7 +83,7 @@ static enum nm_err end_sentence(struct reading *r)
     for (size_t i = 0; i < r->n; i++)
         words[i] = (struct nm_tagged_word){nm_str(r->words[i].text), nm_str(r->words[i].tag)};
     enum nm_err err = NM_OK;
-    if (r->offsets)
+    if (!r->unknown)
         gaps_by_offsets(r, gaps);
     else
         err = gaps_by_guess(r, words, gaps);
@@ -99,6 +101,7 @@ static enum nm_err end_sentence(struct reading *r)
         free(r->words[i].tag);
     }
     r->n = 0;
+    r->unknown = false;
     return err;
 }
 
@@ -139,20 +142,20 @@ static size_t split(const struct reading *r, struct nm_str *columns)
     return n;
 }
 
-static enum nm_err begin_document(struct reading *r, const char *id, size_t len)
+/* The document's id is the first column behind the mark that is no "-X-", "_" or "O", without brackets. */
+static enum nm_err begin_document(struct reading *r, const char *columns)
 {
+    static const char blanks[] = " \t()";
     enum nm_err err = end_sentence(r);
-    while (len > 0 && strchr(" \t()", *id) != NULL) {
-        id++;
-        len--;
-    }
-    while (len > 0 && strchr(" \t()", id[len - 1]) != NULL)
-        len--;
     r->documents++;
-    if (len > 0 && memchr(id, ' ', len) == NULL && len < sizeof r->document)
-        (void)snprintf(r->document, sizeof r->document, "%.*s", (int)len, id);
-    else
-        (void)snprintf(r->document, sizeof r->document, "document-%" PRIu64, r->documents);
+    (void)snprintf(r->document, sizeof r->document, "document-%" PRIu64, r->documents);
+    for (size_t len; columns += strspn(columns, blanks), (len = strcspn(columns, blanks)) > 0; columns += len) {
+        if ((len == 1 && strchr("O_-", *columns) != NULL) || strncmp(columns, "-X-", len) == 0)
+            continue;
+        if (len < sizeof r->document)
+            (void)snprintf(r->document, sizeof r->document, "%.*s", (int)len, columns);
+        break;
+    }
     return err;
 }
 
@@ -168,16 +171,10 @@ static enum nm_err take_line(struct reading *r)
     struct nm_str columns[COLUMNS_MAX];
     if (strspn(lines->data, " \t") == lines->len)
         return end_sentence(r);
-    if (begins(lines, docstart)) {
-        /* What stands in its further columns is "-X-" and "O"; an id has a column or brackets of its own. */
-        const char *rest = lines->data + sizeof docstart - 1;
-        bool id = *rest == '\t' || strchr(rest, '(') != NULL;
-        const char *from = id && strchr(rest, '(') != NULL ? strchr(rest, '(') : rest;
-        size_t len = id ? strlen(from) : 0;
-        return begin_document(r, from, len > 0 && from[len - 1] == 'O' ? 0 : len);
-    }
+    if (begins(lines, docstart))
+        return begin_document(r, lines->data + sizeof docstart - 1);
     if (begins(lines, newdoc))
-        return begin_document(r, lines->data + sizeof newdoc - 1, lines->len - (sizeof newdoc - 1));
+        return begin_document(r, lines->data + sizeof newdoc - 1);
     if (begins(lines, "# ") && strstr(lines->data, " = ") != NULL && strchr(lines->data, '\t') == NULL)
         return NM_OK;
     size_t n = split(r, columns);
@@ -190,8 +187,10 @@ static enum nm_err take_line(struct reading *r)
         return fail(r, lines->number, "has no tag behind it: a line needs a word and its tag", lines->data);
     if (columns[0].len == 0)
         return fail(r, lines->number, "begins with a tab: the word is missing", lines->data);
-    if (r->offsets && (n != 3 || !nm_import_number(columns[1], &offset)))
+    bool known = n == 3 && nm_import_number(columns[1], &offset);
+    if (r->offsets && !known)
         return fail(r, lines->number, "is no line of TDMSci: word, offset and tag, parted by tabs", lines->data);
+    r->unknown = r->unknown || !known;
     return add_word(r, columns[0], columns[n - 1], offset);
 }
 

@@ -165,7 +165,7 @@ static enum nm_err take_line(struct reading *r)
     struct nm_str fields[FIELDS_MAX];
     if (strspn(line, " \t") == r->lines.len)
         return end_document(r);
-    size_t id = strspn(line, "0123456789");
+    size_t id = strcspn(line, "| \t");
     if (bar != NULL && (size_t)(bar - line) == id && id > 0 && (bar[1] == 't' || bar[1] == 'a') && bar[2] == '|')
         return take_part(r, (struct nm_str){line, id}, bar[1], nm_str(bar + 3));
     size_t n = nm_lines_split(&r->lines, '\t', fields, FIELDS_MAX);

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "workers/aligner/write_sample.h"
 #include "workers/dataset/format.h"
 #include "workers/dataset/measure_parts.h"
 
 enum { CONTEXT_WORDS = 2 /* on each side of a mention */ };
 
-struct nm_measure *nm_measure_new(uint64_t seed, const struct nm_entities *lists)
+struct nm_measure *nm_measure_new(uint64_t seed, const struct nm_entities *lists, uint32_t leak_words)
 {
     struct nm_measure *m = calloc(1, sizeof *m);
     if (m == NULL)
@@ -17,6 +18,7 @@ struct nm_measure *nm_measure_new(uint64_t seed, const struct nm_entities *lists
     nm_arena_init(&m->arena, 0);
     nm_buf_init(&m->buf, SIZE_MAX / 4);
     nm_rng_init(&m->rng, seed);
+    nm_leakage_init(&m->leakage, leak_words);
     m->lists = lists;
     m->likeness = nm_likeness_new();
     m->listed_seen = calloc((lists != NULL ? nm_entities_count(lists) : 0) + 1, sizeof *m->listed_seen);
@@ -36,8 +38,7 @@ void nm_measure_destroy(struct nm_measure **measure)
     nm_tally_clean_up(&m->texts);
     nm_tally_clean_up(&m->templates);
     nm_tally_clean_up(&m->seen_documents);
-    nm_tally_clean_up(&m->leak_texts);
-    nm_tally_clean_up(&m->leak_grams);
+    nm_leakage_clean_up(&m->leakage);
     for (size_t i = 0; i < NM_MEASURE_TEXTS; i++) {
         free(m->kept[i].words);
         free(m->kept[i].text);
@@ -237,22 +238,28 @@ static enum nm_err take_mentions(struct nm_measure *m, const struct nm_msg_sampl
 enum nm_err nm_measure_leaks(void *measure, const struct nm_record *record, struct nm_diag *diag)
 {
     struct nm_measure *m = measure;
-    enum nm_err err = find_words(m, &record->sample);
+    nm_buf_reset(&m->buf);
+    enum nm_err err = nm_write_conll(&record->sample, &m->buf);
+    if (err != NM_OK)
+        return nm_fail(diag, err, "report: %s", nm_err_name(err));
     m->gold_sentences++;
-    if (err == NM_OK)
-        err = bump(&m->leak_texts, hash_words(m->plain, m->n_plain));
-    for (size_t i = 0; i + NM_MEASURE_LEAK <= m->n_plain && err == NM_OK; i++)
-        err = bump(&m->leak_grams, hash_words(m->plain + i, NM_MEASURE_LEAK));
-    return err == NM_OK ? NM_OK : nm_fail(diag, err, "report: %s", nm_err_name(err));
+    return nm_leakage_add_conll(&m->leakage, "gold", nm_buf_str(&m->buf), m->buf.len, diag);
 }
 
-static void look_for_leaks(struct nm_measure *m)
+static enum nm_err look_for_leaks(struct nm_measure *m, struct nm_str text)
 {
-    bool same = nm_tally_get(&m->leak_texts, hash_words(m->plain, m->n_plain)) > 0, shared = same;
-    for (size_t i = 0; i + NM_MEASURE_LEAK <= m->n_plain && !shared; i++)
-        shared = nm_tally_get(&m->leak_grams, hash_words(m->plain + i, NM_MEASURE_LEAK)) > 0;
-    m->leaked_texts += same;
-    m->leaked += shared;
+    struct nm_arena work;
+    size_t words = 0;
+    if (m->gold_sentences == 0)
+        return NM_OK;
+    if (!m->leakage_closed)
+        nm_leakage_close(&m->leakage);
+    m->leakage_closed = true;
+    nm_arena_init(&work, 0);
+    enum nm_err err = nm_leakage_finds(&m->leakage, text, &work, &words);
+    m->leaked += words > 0;
+    nm_arena_clean_up(&work);
+    return err;
 }
 
 /* ---- the random samples -----------------------------------------------------------------------------------------
@@ -317,12 +324,12 @@ static enum nm_err add(struct nm_measure *m, const struct nm_record *record)
         err = keep_text(m, sample);
     if (err == NM_OK)
         err = keep_sample(m, record);
+    if (err == NM_OK)
+        err = look_for_leaks(m, sample->text);
     if (err == NM_OK && record->document.len > 0)
         err = bump(&m->seen_documents, nm_hash64(record->document.ptr, record->document.len, 0));
     if (err != NM_OK)
         return err;
-    if (m->gold_sentences > 0)
-        look_for_leaks(m);
     for (size_t i = 0; i < sample->n_tokens; i++)
         m->masked_tokens += sample->tokens[i].tag.len == 1 && sample->tokens[i].tag.ptr[0] == NM_TAG_TEXT_MASKED[0];
     count(&m->length, sample->n_tokens);

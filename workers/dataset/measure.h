@@ -17,12 +17,12 @@ struct nm_measure;
 enum {
     NM_MEASURE_TEXTS = 1000, /* in the sample that diversity is taken of */
     NM_MEASURE_BLEU = 200,   /* of them, for self-BLEU */
-    NM_MEASURE_SHOWN = 50,   /* samples to look at */
-    NM_MEASURE_LEAK = 13     /* words in a row that a test sentence must not share */
+    NM_MEASURE_SHOWN = 50    /* samples to look at */
 };
 
-/* nm_measure_new - lists: the project's, to be covered; borrowed; NULL: there are none.  NULL: out of memory. */
-struct nm_measure *nm_measure_new(uint64_t seed, const struct nm_entities *lists);
+/* nm_measure_new - lists: the project's, to be covered; borrowed; NULL: there are none.  leak_words: in a row, that
+ * no gold sentence may share (schemas/leakage.h).  NULL: out of memory. */
+struct nm_measure *nm_measure_new(uint64_t seed, const struct nm_entities *lists, uint32_t leak_words);
 void nm_measure_destroy(struct nm_measure **measure);
 
 /* nm_measure_add - an nm_record_fn; ctx is the measure. */

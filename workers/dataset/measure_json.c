@@ -226,8 +226,7 @@ static json_t *leakage_json(const struct nm_measure *m)
     json_t *o = json_object();
     set(o, "gold_sentences", m->gold_sentences);
     set(o, "samples", m->leaked);
-    set(o, "same_text", m->leaked_texts);
-    set(o, "words", NM_MEASURE_LEAK);
+    set(o, "words", m->leakage.ngram);
     set_share(o, "share", m->leaked, m->samples);
     return o;
 }

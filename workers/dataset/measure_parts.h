@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/hash.h"
+#include "schemas/leakage.h"
 #include "workers/dataset/diversity.h"
 #include "workers/dataset/likeness.h"
 #include "workers/dataset/measure.h"
@@ -65,8 +66,9 @@ struct nm_measure {
     uint64_t template_samples; /* that hold a mention */
     struct nm_tally seen_documents;
     struct nm_likeness *likeness;
-    struct nm_tally leak_texts, leak_grams;        /* of gold sentences */
-    uint64_t gold_sentences, leaked, leaked_texts; /* samples that leak; of them those of the same words */
+    struct nm_leakage leakage; /* gold sentences */
+    bool leakage_closed;
+    uint64_t gold_sentences, leaked;
     struct measured_text kept[NM_MEASURE_TEXTS];
     struct measured_sample shown[NM_MEASURE_SHOWN];
     uint64_t *words, *plain; /* of the present record: all tokens; without punctuation */
