@@ -188,7 +188,7 @@ static enum nm_err measure_gold(struct report *r, struct nm_measure *own, struct
 
 static enum nm_err measure_data(struct report *r, struct nm_diag *diag)
 {
-    uint32_t words = r->project != NULL && r->project->leakage.ngram > 0 ? r->project->leakage.ngram : LEAK_WORDS;
+    uint32_t words = r->project != NULL ? r->project->leakage.ngram : LEAK_WORDS;
     struct nm_measure *measure = nm_measure_new(r->seed, r->lists, words);
     enum nm_err err = measure != NULL ? measure_gold(r, measure, diag) : nm_fail(diag, NM_ENOMEM, "out of memory");
     if (err == NM_OK)
