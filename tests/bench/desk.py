@@ -6,8 +6,8 @@ import os
 import statistics
 import time
 
+from desk_case import FRUIT, TOWNS, DeskCase
 from fake_llm import FakeLLM
-from test_desk import FRUIT, TOWNS, DeskCase
 
 LIMIT = 30  # seconds after which something is wrong
 SETTLED = 0.3  # seconds without a new call: none comes any more

@@ -44,6 +44,8 @@ nm_python_test(trainer TIMEOUT 400)
 nm_python_test(serve TIMEOUT 200)
 nm_python_test(mpi TIMEOUT 400)
 nm_python_test(desk TIMEOUT 300)
+nm_python_test(letters TIMEOUT 300)
+nm_python_test(ends TIMEOUT 300)
 
 # What a trainer gets, as files, for test_shards.py.
 add_executable(pull_shards integration/pull_shards.c)
