@@ -89,29 +89,32 @@ void nm_queue_heard(struct nm_queue *queue, uint32_t worker, int64_t now)
         nm_queue_note_heard(queue, w, now);
 }
 
+/* It gets nothing more until it joins again.  NULL: never heard of. */
+static struct worker *retire(struct nm_queue *q, uint32_t number)
+{
+    struct worker *w = nm_queue_worker(q, number);
+    if (!w)
+        return NULL;
+    if (w->joined && w->role == NM_QUEUE_GENERATOR)
+        q->generator_credit -= w->credit;
+    w->joined = false;
+    nm_queue_set_hungry(q, w);
+    return w;
+}
+
 void nm_queue_leave(struct nm_queue *queue, uint32_t worker)
 {
-    struct worker *w = nm_queue_worker(queue, worker);
+    struct worker *w = retire(queue, worker);
     if (!w)
         return;
-    if (w->joined && w->role == NM_QUEUE_GENERATOR)
-        queue->generator_credit -= w->credit;
-    w->joined = false;
     while (!link_is_alone(&w->leases))
         nm_queue_move(queue, OWNER_OF(w->leases.next, struct task, link), RETURN, NM_QUEUE_NOBODY);
     link_remove(&w->watch);
-    nm_queue_set_hungry(queue, w);
 }
 
 void nm_queue_mute(struct nm_queue *queue, uint32_t worker)
 {
-    struct worker *w = nm_queue_worker(queue, worker);
-    if (!w)
-        return;
-    if (w->joined && w->role == NM_QUEUE_GENERATOR)
-        queue->generator_credit -= w->credit;
-    w->joined = false;
-    nm_queue_set_hungry(queue, w);
+    (void)retire(queue, worker);
 }
 
 bool nm_queue_expire(struct nm_queue *queue, int64_t now, uint32_t *worker)
