@@ -145,8 +145,13 @@ static enum nm_err drop(struct nm_broker *b, struct live *live)
     return err;
 }
 
+/* The lease is lost: its call may have been made.  Not one of a batch, which keeps what it has put into a file. */
 static enum nm_err charge(struct nm_broker *b, struct live *live)
 {
+    if (live->grant.batch) {
+        nm_governor_release(b->governor, &live->grant);
+        return drop(b, live);
+    }
     nm_debug("task %llu.%u: its call may have been made: %llu tokens are counted", (unsigned long long)live->task,
              live->attempt, (unsigned long long)(live->grant.tokens_in + live->grant.tokens_out));
     nm_governor_charge(b->governor, &live->grant, b->now);

@@ -141,18 +141,10 @@ static json_t *sum_json(struct nm_governor_sum sum)
 
 json_t *nm_govern_budget_json(const struct nm_broker *b)
 {
-    struct nm_governor_sum reserved = {0};
-    for (uint32_t i = 0; i < b->project->n_endpoints; i++) {
-        struct nm_governor_view v;
-        nm_governor_look(b->governor, i, b->now, &v);
-        reserved.requests += v.reserved.requests;
-        reserved.tokens += v.reserved.tokens;
-        reserved.money += v.reserved.money;
-    }
     json_t *o = json_object();
     json_object_set_new(o, "limit", sum_json(nm_governor_budget(b->governor)));
     json_object_set_new(o, "spent", sum_json(nm_governor_spent(b->governor)));
-    json_object_set_new(o, "reserved", sum_json(reserved));
+    json_object_set_new(o, "reserved", sum_json(nm_governor_reserved(b->governor)));
     json_object_set_new(o, "exhausted", json_boolean(nm_governor_exhausted(b->governor)));
     return o;
 }

@@ -446,6 +446,11 @@ struct nm_governor_sum nm_governor_spent(const struct nm_governor *g)
     return g->spent;
 }
 
+struct nm_governor_sum nm_governor_reserved(const struct nm_governor *g)
+{
+    return g->reserved;
+}
+
 struct nm_governor_sum nm_governor_budget(const struct nm_governor *g)
 {
     return g->budget;

@@ -149,6 +149,7 @@ bool nm_governor_exhausted(const struct nm_governor *governor);
 int64_t nm_governor_wait_ms(const struct nm_governor *governor, int64_t now);
 
 struct nm_governor_sum nm_governor_spent(const struct nm_governor *governor);
+struct nm_governor_sum nm_governor_reserved(const struct nm_governor *governor); /* by calls, batches among them */
 struct nm_governor_sum nm_governor_budget(const struct nm_governor *governor);
 uint64_t nm_governor_cost(const struct nm_governor *governor, uint32_t endpoint, uint64_t tokens_in,
                           uint64_t tokens_out);

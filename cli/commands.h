@@ -20,6 +20,7 @@ int nm_command_kick(int argc, char **argv);
 int nm_command_bury(int argc, char **argv);
 int nm_command_coverage(int argc, char **argv);
 int nm_command_workers(int argc, char **argv);
+int nm_command_batch(int argc, char **argv);
 int nm_command_check(int argc, char **argv);
 int nm_command_backup(int argc, char **argv);
 int nm_command_evaluate(int argc, char **argv);

@@ -217,7 +217,7 @@ static enum nm_err open_log(struct nm_job *job, struct nm_diag *diag)
     return NM_OK;
 }
 
-enum nm_err nm_job_open(struct nm_job *job, struct nm_diag *diag)
+enum nm_err nm_job_open_broker(struct nm_job *job, struct nm_diag *diag)
 {
     job->lock.own_fd = job->lock.crew_fd = -1;
     nm_progress_init(&job->progress);
@@ -233,8 +233,12 @@ enum nm_err nm_job_open(struct nm_job *job, struct nm_diag *diag)
         return nm_fail(diag, NM_ENOMEM, "out of memory");
     nm_crew_on_notice(job->crew, say_notice, job);
     err = open_log(job, diag);
-    if (err == NM_OK)
-        err = start_broker(job, diag);
+    return err == NM_OK ? start_broker(job, diag) : err;
+}
+
+enum nm_err nm_job_open(struct nm_job *job, struct nm_diag *diag)
+{
+    enum nm_err err = nm_job_open_broker(job, diag);
     if (err == NM_OK)
         err = start_workers(job, "aligner", job->options.aligners, diag);
     if (err == NM_OK)

@@ -52,6 +52,9 @@ struct nm_job {
     struct nm_score score, dictionary;
 };
 
+/* nm_job_open_broker - check the input, take the locks, start a broker. */
+enum nm_err nm_job_open_broker(struct nm_job *job, struct nm_diag *diag);
+
 /* nm_job_open - check the input, take the locks, start broker and aligners, have the first snapshot. */
 enum nm_err nm_job_open(struct nm_job *job, struct nm_diag *diag);
 

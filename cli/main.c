@@ -37,6 +37,7 @@ static const struct entry entries[] = {
     {"bury", "an open task becomes a dead letter", nm_command_bury, NULL, false},
     {"coverage", "what each entity has had", nm_command_coverage, NULL, false},
     {"workers", "who works for a run", nm_command_workers, NULL, false},
+    {"batch", "requests for an offline batch API, and their results", nm_command_batch, NULL, false},
     {"check", "is a run's ledger whole", nm_command_check, NULL, false},
     {"backup", "a copy of a run's ledger, while it runs", nm_command_backup, NULL, false},
     {"export", "the data set as CoNLL, JSON lines, and in other tools' forms", nm_command_export, NULL, false},

@@ -36,6 +36,7 @@ set_tests_properties(integration.real_llm PROPERTIES RUN_SERIAL ON) # the model 
 nm_python_test(coverage TIMEOUT 300)
 nm_python_test(generation TIMEOUT 300)
 nm_python_test(reuse TIMEOUT 300)
+nm_python_test(batch TIMEOUT 300)
 
 # Stores of a version that does not exist yet, for test_run.py.
 add_executable(newer_store integration/newer_store.c)

@@ -25,7 +25,7 @@ class Completion(unittest.TestCase):
 
     def test_commands(self):
         offered = self.complete("")
-        for command in ("init", "validate", "preview", "run", "status", "check", "backup",
+        for command in ("init", "validate", "preview", "run", "status", "check", "backup", "batch",
                         "pause", "resume", "drain", "limit", "dead", "peek", "kick", "bury", "coverage", "workers",
                         "export", "import", "split", "report",
                         "train", "evaluate", "predict"):

@@ -102,7 +102,7 @@ enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct 
         job->call.brief = true;
     } while (true);
     job->prompt_bound = err == NM_OK ? nm_bound_tokens(&endpoint->bound, &job->call.prompt) : 0;
-    job->request = nm_generator_request_key(endpoint, (struct nm_str){g->body.data, g->body.len});
+    job->request = nm_generator_request_key(endpoint->config, (struct nm_str){g->body.data, g->body.len});
     return err;
 }
 

@@ -61,7 +61,7 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
 
 /* reuse.c: what is on record.  nm_generator_request_key - of a request's body to that endpoint; never 0.
  * nm_generator_reuse - true: the task came with the answer to its very request, and is ANSWERED by that. */
-uint64_t nm_generator_request_key(const struct nm_endpoint *endpoint, struct nm_str body);
+uint64_t nm_generator_request_key(const struct nm_project_endpoint *endpoint, struct nm_str body);
 bool nm_generator_reuse(struct nm_generator *g, struct nm_job *job);
 
 /* intake.c: what the broker says, and handing in. */

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "workers/generator/batch_command.h"
 #include "workers/generator/generator.h"
 
 static const char usage[] =
     "usage: nermill-generator --broker ENDPOINT --state DIR [options]\n"
     "       nermill-generator preview PROJECT [-n N] [-v] [options]\n"
     "       nermill-generator probe PROJECT [--give-up SECONDS]\n"
+    "       nermill-generator batch export|import|cancel ... (see nermill-generator batch --help)\n"
     "\n"
     "Takes tasks from a broker, makes one LLM call each, validates the answers and hands them in.\n"
     "\n"
@@ -198,6 +200,8 @@ int main(int argc, char **argv)
                         .show = {.samples = 5, .give_up_ms = 60000}};
     struct nm_diag diag = {""};
     nm_log_init("generator");
+    if (argc > 1 && strcmp(argv[1], "batch") == 0)
+        return nm_batch_command(argc - 1, argv + 1);
     c.show.colour = isatty(STDOUT_FILENO) != 0;
     int words = c.preview || c.probe;
     int code = parse(argc - words, argv + words, &c);

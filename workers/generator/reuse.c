@@ -3,9 +3,9 @@
 
 #include "workers/generator/generator_parts.h"
 
-uint64_t nm_generator_request_key(const struct nm_endpoint *endpoint, struct nm_str body)
+uint64_t nm_generator_request_key(const struct nm_project_endpoint *endpoint, struct nm_str body)
 {
-    const char *url = endpoint->config->url;
+    const char *url = endpoint->url;
     uint64_t key = nm_hash64(body.ptr, body.len, nm_hash64(url, strlen(url), 0));
     return key != 0 ? key : 1; /* 0: not known */
 }

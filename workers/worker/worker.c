@@ -524,6 +524,11 @@ void nm_worker_set_credit(struct nm_worker *w, uint64_t credit)
     w->role.credit = credit;
 }
 
+void nm_worker_set_endpoint(struct nm_worker *w, const char *endpoint)
+{
+    w->role.endpoint = endpoint;
+}
+
 int nm_worker_fd(const struct nm_worker *w)
 {
     return nm_socket_fd(w->socket);

@@ -56,6 +56,9 @@ enum nm_err nm_worker_blob(struct nm_worker *worker, const char *name, struct nm
 /* nm_worker_set_credit - tasks held at once at most, where it is known only after the project; before the start. */
 void nm_worker_set_credit(struct nm_worker *worker, uint64_t credit);
 
+/* nm_worker_set_endpoint - what hello says in that field, likewise; borrowed. */
+void nm_worker_set_endpoint(struct nm_worker *worker, const char *endpoint);
+
 /* nm_worker_directory - ask the broker who has the data set, waiting up to timeout_ms; its strings and list go into
  * arena.  Allowed before nm_worker_start. */
 enum nm_err nm_worker_directory(struct nm_worker *worker, struct nm_arena *arena, struct nm_msg_directory *directory,
