@@ -77,6 +77,16 @@ class Case(unittest.TestCase):
             "broker: {bind: 'tcp://127.0.0.1:*', stats: 'tcp://127.0.0.1:*', publish: 'tcp://127.0.0.1:*'}\n" + more,
         ).parent
 
+    def set_endpoints(self, project, entries):
+        """These in place of its own: (name, url, further lines of it) each."""
+        path = project / "project.yaml"
+        text = path.read_text()
+        begin, end = text.index("endpoints:\n"), text.index("broker:")
+        lines = "".join(f"  - name: {name}\n    url: '{url}'\n    model: fake\n" + "".join(f"    {line}\n" for line in more)
+                        for name, url, *more in entries)
+        path.write_text(text[:begin] + "endpoints:\n" + lines + text[end:])
+        return project
+
     def assert_fails(self, result, code, *words):
         """The exit code, and one line on stderr that holds all of words."""
         said = result.stderr

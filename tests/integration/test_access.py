@@ -32,13 +32,7 @@ class AccessCase(harness.Case):
         """A project with these endpoints: (name, url, further lines)."""
         project = self.project(samples=samples, more="generation: {constrain: never}\n", Fruit="\n".join(FRUIT) + "\n",
                                Town="\n".join(TOWNS) + "\n")
-        path = project / "project.yaml"
-        text = path.read_text()
-        begin, end = text.index("endpoints:\n"), text.index("broker:")
-        lines = "".join(f"  - name: {name}\n    url: '{url}'\n    model: fake\n    timeout_s: 20\n"
-                        + "".join(f"    {line}\n" for line in more) for name, url, *more in entries)
-        path.write_text(text[:begin] + "endpoints:\n" + lines + text[end:])
-        return project
+        return self.set_endpoints(project, [(name, url, "timeout_s: 20", *more) for name, url, *more in entries])
 
     def preview(self, project, *args, samples=3, **more):
         return self.nermill("preview", project, "-n", samples, "--seed", 7, "--give-up", 2, *args, name="nermill-generator",

@@ -127,20 +127,31 @@ TABLE = {
 }
 
 
-class Hostile(harness.Live):
-    def set_project(self, llm, port):
+class HostileCase(harness.Live):
+    def make(self, entries, more=""):
         lists = {"Fruit": "\n".join(FRUIT) + "\n", "Town": "\n".join(TOWNS) + "\n"}
-        project = self.project(url="URL", samples=100000, more="generation: {constrain: never, attempts: 20}\n", **lists)
-        path = project / "project.yaml"
-        text = path.read_text()
-        begin, end = text.index("endpoints:\n"), text.index("broker:")
-        entries = ""
-        for name, row in TABLE.items():
-            entries += f"  - name: {name}\n    url: '{llm.root}/{name}/v1'\n    model: fake\n    concurrency: 1\n"
-            entries += "    api_key_env: NM_TEST_KEY\n" + (f"    {row.more}\n" if row.more else "")
-        path.write_text(text[:begin] + "endpoints:\n" + entries + text[end:])
-        return project
+        return self.set_endpoints(self.project(samples=100000, more=f"generation: {{constrain: never, attempts: 20}}\n{more}",
+                                               **lists), entries)
 
+    def comes(self, call):
+        row = TABLE.get(call.scenario)
+        return row.comes[call.number] if row and call.number < len(row.script) else ACCEPT
+
+    def owed(self, llm):
+        """Requests that were not answered yet, of all that were made."""
+        with llm.lock:
+            calls = list(llm.calls)
+        answered = {call.asked for call in calls if self.comes(call) != RETRY}
+        return {call.asked for call in calls} - answered
+
+    def records(self):
+        tool = pathlib.Path(program("nermill")).parent / "response_log"
+        done = subprocess.run([tool, self.dir / "broker" / "ledger"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Hostile(HostileCase):
     def lines(self):
         """The generator's own lines, by endpoint."""
         found = collections.defaultdict(list)
@@ -155,16 +166,11 @@ class Hostile(harness.Live):
         row, taken = TABLE[name], llm.taken[name]
         return taken >= len(row.script) + (0 if row.stop or row.silent else 2)
 
-    def records(self):
-        tool = pathlib.Path(program("nermill")).parent / "response_log"
-        done = subprocess.run([tool, self.dir / "broker" / "ledger"], capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
     def test_table(self):
         with HostileLLM(FRUIT + TOWNS, {name: row.script for name, row in TABLE.items()}) as llm:
             port = harness.free_port()
-            project = self.set_project(llm, port)
+            project = self.make([(name, f"{llm.root}/{name}/v1", "concurrency: 1", "api_key_env: NM_TEST_KEY",
+                                  *([row.more] if row.more else [])) for name, row in TABLE.items()])
             env = {"NM_TEST_KEY": KEY}
             broker = self.broker(project, port, env=env)
             generator = self.start("nermill-generator", "--broker", f"tcp://127.0.0.1:{port}", "--state", self.dir / "state",
@@ -182,17 +188,6 @@ class Hostile(harness.Live):
             self.assertEqual(self.nermill("check", project, "--state", self.dir).returncode, EXIT_OK)
             self.check_table(llm)
             self.check_key_nowhere()
-
-    def comes(self, call):
-        row = TABLE[call.scenario]
-        return row.comes[call.number] if call.number < len(row.script) else ACCEPT
-
-    def owed(self, llm):
-        """Requests that were not answered yet, of all that were made."""
-        with llm.lock:
-            calls = list(llm.calls)
-        answered = {call.asked for call in calls if self.comes(call) != RETRY}
-        return {call.asked for call in calls} - answered
 
     def check_table(self, llm):
         records = sorted((r for r in self.records() if r["what"] == "response"), key=lambda r: r["created_ms"])
@@ -251,6 +246,48 @@ class Hostile(harness.Live):
                 self.assertNotIn(KEY.encode(), path.read_bytes(), f"the key is in {path}")
         self.assertGreater(seen, 4)
         self.assertIn("by request, with ****", self.log("nermill-generator"))
+
+
+class Waits(HostileCase):
+    """What an endpoint's failures do to the others, and a wait that is longer than a lease."""
+
+    def status(self):
+        stats = json.loads((self.dir / "broker" / "endpoints.json").read_text())["stats"]
+        result = self.nermill("status", "--stats", stats, "--json")
+        return json.loads(result.stdout) if result.returncode == EXIT_OK else {"tasks": {}, "endpoints": []}
+
+    def test_others_take_over(self):
+        """An endpoint that dies in mid-run: what it was asked the other answers, and few calls find out how it is."""
+        with HostileLLM(FRUIT + TOWNS, {"dies": ["good"] * 3 + ["status:500"] * 10000, "lives": []}, last_delay=0) as llm:
+            port = harness.free_port()
+            self.comes = lambda call: RETRY if call.mode == "status:500" else ACCEPT
+            self.broker(self.make([(name, f"{llm.root}/{name}/v1", "concurrency: 2") for name in ("dies", "lives")]), port)
+            self.generator(port)
+            self.wait_for(lambda: llm.taken["lives"] > 80)
+            failed = {call.asked for call in llm.calls if call.mode == "status:500"}
+            self.assertGreaterEqual(len(failed), 1)
+            self.wait_for(lambda: not failed & self.owed(llm))
+            self.assertLess(llm.taken["dies"], llm.taken["lives"])
+
+    def test_longer_than_a_lease(self):
+        """Its tasks go back to the broker, which delays them; nothing is held, nothing is asked, nothing is lost."""
+        none_left = "headers:x-ratelimit-remaining-requests=0;x-ratelimit-reset-requests=1h0m"
+        with HostileLLM(FRUIT + TOWNS, {"a": ["good", "good", none_left]}, last_delay=0) as llm:
+            port = harness.free_port()
+            project = self.make([("a", f"{llm.root}/a/v1", "concurrency: 4")])
+            path = project / "project.yaml"
+            path.write_text(path.read_text().replace("broker: {", "broker: {lease_s: 2, heartbeat_s: 1, "))
+            self.broker(project, port)
+            self.generator(port)
+            self.wait_for(lambda: llm.taken["a"] > 2)
+            self.wait_for(lambda: self.status()["tasks"].get("delayed", 0) > 0)
+            self.wait_for(lambda: self.status()["tasks"].get("leased") == 0)
+            told = self.status()["endpoints"][0]
+            self.assertEqual(told["why"], "rate")
+            self.assertGreater(told["waits_ms"], 3000000)
+            calls = llm.taken["a"]
+            self.assertEqual(len({call.asked for call in llm.calls}), calls)
+            self.assertEqual(len([r for r in self.records() if r["what"] == "response"]), calls)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ const char *nm_pool_dead(const struct nm_pool *pool, int64_t give_up_ms, int64_t
 {
     for (size_t i = 0; i < pool->n; i++) {
         const struct nm_breaker *b = &pool->endpoints[i].breaker;
-        bool given_up = give_up_ms > 0 && b->failures > 0 && now_ms - b->failing_since_ms >= give_up_ms;
+        bool failing = b->failures > 0 && b->state == NM_BREAKER_OPEN; /* or half-open */
+        bool given_up = give_up_ms > 0 && failing && now_ms - b->failing_since_ms >= give_up_ms;
         if (b->state != NM_BREAKER_STOPPED && !given_up)
             return NULL;
     }
@@ -175,8 +176,10 @@ int64_t nm_pool_failure(struct nm_pool *pool, struct nm_endpoint *e, const struc
     }
     int64_t pause = nm_breaker_failure(&e->breaker, fault->why, fault->retry_after_ms, now_ms, &pool->rng);
     unsigned n = e->breaker.failures;
-    if (n == 1 || (before != NM_BREAKER_OPEN && (n & (n - 1)) == 0))
-        nm_warn("%s (failure %u in a row, trying again in %.1f s)", fault->detail, n, (double)pause / 1000);
+    bool opens = before == NM_BREAKER_CLOSED && e->breaker.state == NM_BREAKER_OPEN;
+    if (n == 1 || opens || (before != NM_BREAKER_OPEN && (n & (n - 1)) == 0))
+        nm_warn("%s (failure %u in a row, circuit %s, trying again in %.1f s)", fault->detail, n,
+                nm_breaker_state_name(e->breaker.state), (double)pause / 1000);
     return pause;
 }
 

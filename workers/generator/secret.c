@@ -71,7 +71,7 @@ static size_t spelled(const char *text, size_t len, const char *secret)
 
 void nm_secret_mask(char *text, size_t len, const char *secret)
 {
-    if (strlen(secret) < NM_SECRET_MIN)
+    if (len == 0 || strlen(secret) < NM_SECRET_MIN) /* an empty buffer has no memory */
         return;
     char *end = text + len;
     for (char *p = text; (p = memchr(p, secret[0], (size_t)(end - p))) != NULL; p++) {
