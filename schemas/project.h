@@ -148,8 +148,6 @@ struct nm_project_alignment {
     enum nm_policy cut;         /* begins or ends inside a token */
 };
 
-enum nm_project_precision { NM_PRECISION_OF_CPU, NM_PRECISION_FP32, NM_PRECISION_BF16 };
-
 /* Accepted texts that are refused all the same, fleet-wide. */
 struct nm_project_dedup {
     bool exact;            /* the same words */
@@ -184,7 +182,7 @@ struct nm_project_trainer {
         dropout; /* dropout < 0: as config.json says */
     double dev_share, label_smoothing, gce, layer_decay;
     uint64_t seed;
-    enum nm_project_precision precision; /* NM_PRECISION_OF_CPU: bf16 where it multiplies that */
+    uint32_t precision; /* 0 fp32, 1 bf16, 2 what the CPU is fast in */
     bool gradient_checkpointing;
 };
 

@@ -16,7 +16,7 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
 {
     static const struct raw_trainer nothing = {0};
     static const char *const recipes[] = {"synthetic", "then", "joint", "gold"}; /* in the order of enum nm_mix */
-    static const char *const precisions[] = {"auto", "fp32", "bf16"};            /* of enum nm_project_precision */
+    static const char *const precisions[] = {"fp32", "bf16", "auto"};            /* in the order of recipe.c */
     if (in == NULL)
         in = &nothing;
     *out = (struct nm_project_trainer){
@@ -39,8 +39,7 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
         .label_smoothing = share(c, "label_smoothing", in->label_smoothing, 0, 0.9),
         .gce = share(c, "gce", in->gce, 0, 1),
         .layer_decay = nm_value_float(c, "trainer", 0, "layer_decay", in->layer_decay, 1, 0.1, 1),
-        .precision = (enum nm_project_precision)nm_value_one_of(c, "trainer", 0, "precision", in->precision,
-                                                                NM_PRECISION_OF_CPU, precisions, 3),
+        .precision = (uint32_t)nm_value_one_of(c, "trainer", 0, "precision", in->precision, 2, precisions, 3),
         .gradient_checkpointing = in->gradient_checkpointing != NULL && *in->gradient_checkpointing,
         .seed = in->seed != NULL ? *in->seed : 13};
     if (out->recipe != 0 && out->gold_train == NULL)

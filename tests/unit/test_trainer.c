@@ -37,11 +37,11 @@ static const char text[] =
 /* A path below root; stays valid. */
 static char *path_of(const char *name)
 {
-    static char paths[32][96];
+    static char paths[64][96];
     char path[96];
     size_t i = 0;
     snprintf(path, sizeof(path), "%s/%s", root, name);
-    while (i < 31 && paths[i][0] != '\0' && strcmp(paths[i], path) != 0)
+    while (i < 63 && paths[i][0] != '\0' && strcmp(paths[i], path) != 0)
         i++;
     return memcpy(paths[i], path, sizeof(path));
 }
@@ -237,6 +237,36 @@ static void test_resume_is_bit_exact(void **state)
     train(&other, NM_OK, &result);
     nm_training_result_clean_up(&result);
     assert_same_file(path_of("whole/model.safetensors"), path_of("other/model.safetensors"), false);
+    nm_corpus_clean_up(&corpus);
+}
+
+/* A training that was begun in the precision that this CPU would not choose goes on in it, asked or not. */
+static void test_begun_on_another_machine(void **state)
+{
+    (void)state;
+    struct nm_corpus corpus;
+    struct nm_training_result result;
+    read_corpus(&corpus);
+    struct nm_training t = training(&corpus, path_of("asked"));
+    const uint64_t other = nm_bf16_is_native() ? NM_FP32 : NM_BF16;
+    t.recipe.precision = other;
+    train(&t, NM_OK, &result);
+    nm_training_result_clean_up(&result);
+    t.out = path_of("begun");
+    t.max_steps = 5;
+    train(&t, NM_ECANCELED, &result);
+    t.max_steps = 0;
+    t.recipe.precision = NM_PRECISION_AUTO;
+    train(&t, NM_OK, &result);
+    nm_training_result_clean_up(&result);
+    assert_same_file(path_of("asked/model.safetensors"), path_of("begun/model.safetensors"), true);
+    train(&t, NM_OK, &result);
+    assert_true(result.already);
+    nm_training_result_clean_up(&result);
+    t.out = path_of("anew"); /* and here it is the CPU's own */
+    train(&t, NM_OK, &result);
+    nm_training_result_clean_up(&result);
+    assert_same_file(path_of("asked/model.safetensors"), path_of("anew/model.safetensors"), false);
     nm_corpus_clean_up(&corpus);
 }
 
@@ -527,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_dataset),
         cmocka_unit_test(test_learns_and_knows_it_is_done),
         cmocka_unit_test(test_resume_is_bit_exact),
+        cmocka_unit_test(test_begun_on_another_machine),
         cmocka_unit_test(test_resume_over_stages),
         cmocka_unit_test(test_checkpoints_that_stay),
         cmocka_unit_test(test_patience),

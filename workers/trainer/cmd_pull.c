@@ -76,8 +76,7 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
 
 static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
 {
-    if (p->precision != NM_PRECISION_OF_CPU)
-        r->precision = p->precision == NM_PRECISION_BF16 ? NM_BF16 : NM_FP32;
+    r->precision = p->precision;
     r->mix = p->recipe;
     r->gold_epochs = p->gold_epochs;
     r->gold_lr = p->gold_learning_rate;

@@ -10,7 +10,7 @@
 #include "common/hash.h"
 #include "workers/trainer/checkpoint.h"
 
-static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of enum nm_precision */
+static const char *const precisions[] = {"fp32", "bf16", "auto", NULL}; /* enum nm_precision, NM_PRECISION_AUTO */
 static const char *const mixes[] = {"synthetic", "then", "joint", "gold", NULL};
 
 #define COUNT(name, field, min, max, argument, help)                                                                 \
@@ -34,8 +34,8 @@ static const struct nm_recipe_field fields[] = {
     REAL("dropout", dropout, 0, 0.999999, "instead of the one in config.json"),
     COUNT("max-length", max_length, 8, 65536, "N", "tokens of a sentence that are trained on (256)"),
     COUNT("seed", seed, 0, seed_max, "N", "order, dropout, first weights of the classifier (13)"),
-    {"precision", NM_RECIPE_CHOICE, offsetof(struct nm_recipe, precision), 0, 1, precisions, "P",
-     "fp32 or bf16, of the products (bf16 where the CPU has it)"},
+    {"precision", NM_RECIPE_CHOICE, offsetof(struct nm_recipe, precision), 0, 2, precisions, "P",
+     "of the products: fp32, bf16, or auto: bf16 where the CPU has it (auto)"},
     {"recipe", NM_RECIPE_CHOICE, offsetof(struct nm_recipe, mix), 0, 3, mixes, "MIX",
      "synthetic, then (gold after synthetic), joint, gold"},
     COUNT("gold-epochs", gold_epochs, 1, NM_CHECKPOINT_EPOCHS, "N", "passes over the gold data of then and gold (3)"),
@@ -68,7 +68,7 @@ struct nm_recipe nm_recipe_defaults(void)
                               .dropout = -1,
                               .seed = 13,
                               .gold_epochs = 3,
-                              .precision = nm_bf16_is_native() ? NM_BF16 : NM_FP32,
+                              .precision = NM_PRECISION_AUTO,
                               .layer_decay = 1};
 }
 

@@ -18,6 +18,9 @@ enum nm_mix {
     NM_MIX_GOLD       /* gold alone */
 };
 
+/* What the CPU is fast in, or what a training was begun in: nm_trainer_run decides, and hashes what it decided. */
+enum { NM_PRECISION_AUTO = 2 };
+
 struct nm_recipe {
     uint64_t epochs, batch; /* batch: sentences an update */
     uint64_t max_length;    /* tokens of a sentence, [CLS] and [SEP] among them */
@@ -34,7 +37,7 @@ struct nm_recipe {
     uint64_t patience;  /* epochs without a better dev score after which training ends; 0: never */
     double smoothing;   /* label smoothing: that much of the target is spread over all labels */
     double gce;         /* q of generalised cross-entropy (Zhang, Sabuncu 2018); 0: cross-entropy */
-    uint64_t precision; /* enum nm_precision, of the products in training */
+    uint64_t precision; /* of the products: enum nm_precision, or NM_PRECISION_AUTO */
     double layer_decay; /* a layer's rate is that of the one above times this; 1: the same for all */
 };
 

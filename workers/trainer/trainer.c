@@ -65,6 +65,28 @@ static enum nm_err hash_training(const struct nm_training *t, uint64_t *hash, st
     return NM_OK;
 }
 
+/* Left open, it is what this CPU is fast in; but what was begun in the other one, on another machine, goes on so. The
+ * first process decides for all. */
+static enum nm_err choose_precision(struct nm_training *t, struct nm_diag *diag)
+{
+    const uint64_t own = nm_bf16_is_native() ? NM_BF16 : NM_FP32;
+    char path[NM_FILE_PATH];
+    struct nm_checkpoint begun;
+    uint64_t hash;
+    if (t->recipe.precision != NM_PRECISION_AUTO)
+        return NM_OK;
+    t->recipe.precision = own == NM_BF16 ? NM_FP32 : NM_BF16;
+    enum nm_err err = hash_training(t, &hash, diag);
+    const bool is_begun =
+        err == NM_OK &&
+        (nm_model_dir_is_result(t->out, hash) ||
+         (nm_checkpoint_find(t->out, &begun, path, sizeof(path), NULL) == NM_OK && begun.recipe == hash));
+    if (!is_begun)
+        t->recipe.precision = own;
+    nm_comm_bcast(t->comm, &t->recipe.precision, sizeof(t->recipe.precision));
+    return err;
+}
+
 /* The gold sentences that the recipe holds out, as a corpus to score on. */
 static enum nm_err hold_out(struct trainer *tr)
 {
@@ -584,8 +606,12 @@ enum nm_err nm_trainer_run(const struct nm_training *training, struct nm_trainin
 {
     uint64_t recipe;
     *result = (struct nm_training_result){0};
-    struct trainer tr = {.training = training, .diag = diag};
+    struct nm_training chosen = *training;
+    struct trainer tr = {.training = &chosen, .diag = diag};
     enum nm_err err = check(training, diag);
+    if (err == NM_OK)
+        err = choose_precision(&chosen, diag);
+    training = &chosen;
     if (err == NM_OK)
         err = nm_stages_init(&tr.stages, &training->recipe, training->train->n - training->n_gold, training->n_gold,
                              diag);
