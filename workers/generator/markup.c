@@ -77,6 +77,19 @@ static bool read_mark(struct reader *r)
     return true;
 }
 
+/* Whether the first of three brackets stands before a mark, as in [[[Na|Chemical]]]; in [[[3H]-naloxone|Chemical]] it
+ * is the mention's, which closes it. */
+static bool is_bracket(const struct reader *r)
+{
+    size_t at = r->at + 3;
+    if (!stands_at(r, r->at, "[[") || !stands_at(r, r->at + 1, "[["))
+        return false;
+    size_t open = 1; /* brackets that the mention would have to close */
+    for (; at < r->len && r->s[at] != '|' && open > 0; at++)
+        open = r->s[at] == '[' ? open + 1 : open - (r->s[at] == ']');
+    return open > 0;
+}
+
 enum nm_err nm_markup_read(const char *s, size_t len, const char *const *types, size_t n_types,
                            struct nm_arena *arena, struct nm_markup *out)
 {
@@ -87,7 +100,9 @@ enum nm_err nm_markup_read(const char *s, size_t len, const char *const *types, 
     if (r.text == NULL || out->marks == NULL)
         return NM_ENOMEM;
     while (r.at < len) {
-        if (stands_at(&r, r.at, "[[")) {
+        if (is_bracket(&r)) {
+            put(&r, s[r.at++]);
+        } else if (stands_at(&r, r.at, "[[")) {
             if (!read_mark(&r))
                 return NM_OK;
         } else if (stands_at(&r, r.at, "]]")) {
