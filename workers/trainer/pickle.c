@@ -187,7 +187,7 @@ static enum nm_err gather_from_mark(struct reader *r, enum nm_pickle_kind kind)
 static enum nm_err collect(struct reader *r, enum nm_pickle_kind kind, size_t first, size_t marks)
 {
     size_t n = r->depth - first;
-    struct nm_pickle *to = first > marks ? r->stack[first - 1 - marks] : NULL;
+    struct nm_pickle *to = first > marks && r->stack != NULL ? r->stack[first - 1 - marks] : NULL;
     if (to == NULL || to->kind != kind || (kind == NM_PICKLE_DICT && n % 2 != 0))
         return malformed(r, "it adds items to what takes none");
     enum nm_err err = add_items(r, to, r->stack + first, n);
