@@ -248,21 +248,21 @@ enum nm_err nm_job_open(struct nm_job *job, struct nm_diag *diag)
 
 /* ---- the samples ----------------------------------------------------------------------------- */
 
-/* An endpoint that is down or refuses us is said before anything waits for it. */
+/* That none serves is said before anything waits for it; those that don't are named. */
 static enum nm_err probe(struct nm_job *job, struct nm_diag *diag)
 {
     struct nm_buf out;
     nm_buf_init(&out, 1 << 20);
     int code = 0;
-    const char *const argv[] = {"nermill-generator", "probe", job->place.project_file, NULL};
+    const char *const argv[] = {"nermill-generator", "probe", job->place.project_file, "--any", NULL};
     enum nm_err err = nm_process_capture(argv, &out, &code, diag);
     nm_buf_clean_up(&out);
     if (err == NM_OK && job->stop())
         return stopped(diag);
     if (err == NM_OK && code != 0) {
         job->code = code;
-        err = nm_fail(diag, NM_ENET, "not started: an endpoint of %s can't be used (see above)",
-                      job->place.project_file);
+        err =
+            nm_fail(diag, NM_ENET, "not started: no endpoint of %s can be used (see above)", job->place.project_file);
     }
     return err;
 }

@@ -167,6 +167,22 @@ class Probe(GeneratorCase):
             llm.steady = "404"
             self.assert_fails(self.probe(self.make(llm.url)), EXIT_ENDPOINT, llm.url, "404")
 
+    def test_several(self):
+        """Each that will not serve is named; with --any, which a run asks with, one that serves is enough."""
+        down, gone = (f"http://127.0.0.1:{harness.free_port()}/v1" for _ in range(2))
+        with FakeLLM(FRUIT + TOWNS) as llm:
+            project = self.set_endpoints(self.make(llm.url), [("down", down), ("fake", llm.url), ("gone", gone)])
+            result = self.probe(project)
+            self.assert_fails(result, EXIT_ENDPOINT, down)
+            self.assertIn(gone, result.stderr)
+            self.assertIn(llm.url, result.stdout)
+            result = self.probe(project, "--any")
+            self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+            for url in (down, gone):
+                self.assertIn(url, result.stderr)
+            nobody = self.set_endpoints(project, [("down", down), ("gone", gone)])
+            self.assert_fails(self.probe(nobody, "--any"), EXIT_ENDPOINT, down)
+
     def test_waits_while_loading(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             llm.steady = "503"

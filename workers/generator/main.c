@@ -12,7 +12,7 @@
 static const char usage[] =
     "usage: nermill-generator --broker ENDPOINT --state DIR [options]\n"
     "       nermill-generator preview PROJECT [-n N] [-v] [options]\n"
-    "       nermill-generator probe PROJECT [--give-up SECONDS]\n"
+    "       nermill-generator probe PROJECT [--any] [--give-up SECONDS]\n"
     "       nermill-generator batch export|import|cancel ... (see nermill-generator batch --help)\n"
     "\n"
     "Takes tasks from a broker, makes one LLM call each, validates the answers and hands them in.\n"
@@ -40,7 +40,7 @@ static const char usage[] =
     "\n"
     "probe asks every endpoint of the project whether it would serve, without making a sample; one that is loading "
     "its\n"
-    "model is waited for (--give-up, default 60).\n"
+    "model is waited for (--give-up, default 60).  With --any, one that serves is enough.\n"
     "\n"
     "API keys come from the environment variable or the file that the project names (api_key_env, api_key_file).\n"
     "Exit codes: 0 done, 2 command line, 3 project or template, 4 broker or endpoint, 5 storage, 130 stopped.\n";
@@ -53,6 +53,7 @@ enum option_id {
     OPT_DRAIN,
     OPT_JOIN,
     OPT_PROJECT_DIR,
+    OPT_ANY,
     OPT_EXIT_WHEN_DONE,
     OPT_LOG_LEVEL,
     OPT_SEED,
@@ -62,6 +63,7 @@ enum option_id {
 
 struct command {
     bool preview, probe; /* else: run */
+    bool any;            /* of probe */
     struct nm_generator_options run;
     struct nm_preview_options show;
 };
@@ -88,6 +90,9 @@ static bool set(struct command *c, int id, const char *value)
         return true;
     case OPT_STATE:
         c->run.state_dir = value;
+        return true;
+    case OPT_ANY:
+        c->any = true;
         return true;
     case OPT_PROJECT_DIR:
         c->run.project_dir = value;
@@ -150,7 +155,8 @@ static int parse(int argc, char **argv, struct command *c)
                                                  {"help", no_argument, NULL, 'h'},
                                                  {"version", no_argument, NULL, OPT_VERSION},
                                                  {NULL, 0, NULL, 0}};
-    static const struct option probe_options[] = {{"give-up", required_argument, NULL, OPT_GIVE_UP},
+    static const struct option probe_options[] = {{"any", no_argument, NULL, OPT_ANY},
+                                                  {"give-up", required_argument, NULL, OPT_GIVE_UP},
                                                   {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
                                                   {"help", no_argument, NULL, 'h'},
                                                   {"version", no_argument, NULL, OPT_VERSION},
@@ -208,7 +214,7 @@ int main(int argc, char **argv)
     if (code >= 0)
         return code;
     enum nm_err err = c.preview ? nm_preview_run(&c.show, &diag)
-                      : c.probe ? nm_probe_run(c.show.project, c.show.give_up_ms, &diag)
+                      : c.probe ? nm_probe_run(c.show.project, c.any, c.show.give_up_ms, &diag)
                                 : nm_generator_run(&c.run, &diag);
     if (err == NM_ECANCELED)
         nm_info("%s", diag.text);
