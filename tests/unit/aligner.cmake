@@ -12,3 +12,4 @@ set_tests_properties(unit.aligner PROPERTIES ENVIRONMENT NERMILL_ALIGNER=$<TARGE
 nm_test(export LINK nm_aligner nm_dataset)
 nm_test(round_trip LINK nm_aligner nm_generator)
 set_tests_properties(unit.round_trip PROPERTIES ENVIRONMENT NERMILL_GOLD=${CMAKE_SOURCE_DIR}/examples/biomed/gold.conll)
+nm_test(record LINK nm_dataset)

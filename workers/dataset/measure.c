@@ -287,7 +287,8 @@ static enum nm_err keep_text(struct nm_measure *m, const struct nm_msg_sample *s
         free(text.text);
         return NM_ENOMEM;
     }
-    memcpy(text.words, m->words, text.n * sizeof *text.words);
+    if (text.n > 0)
+        memcpy(text.words, m->words, text.n * sizeof *text.words);
     memcpy(text.text, sample->text.ptr, text.len);
     free(m->kept[at].words);
     free(m->kept[at].text);

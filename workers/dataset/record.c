@@ -43,7 +43,7 @@ static bool parse_tag(struct nm_str text, struct tag *tag)
 
 static bool same(struct nm_str a, struct nm_str b)
 {
-    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 /* The tags as a run of mentions; open is the one that the next token may continue. */
