@@ -22,6 +22,7 @@ enum {
     SILENCE_MS = 5 * 1000,        /* without any answer of an endpoint, then we say why */
     PATIENCE_MS = 10 * 60 * 1000, /* then the run gives up */
     ALIGN_LIMIT_MS = 10 * 1000,   /* for accepted texts to be aligned, before more are asked for */
+    MENDING_LIMIT_MS = 20 * 1000, /* for samples that an aligner has lost to be there again */
     ANSWER_MAX = 16 << 20,
 };
 
@@ -147,6 +148,11 @@ static enum nm_err start_worker(struct nm_job *job, const char *role, unsigned n
     if (err != NM_OK)
         return nm_fail(diag, err, "%s: the path is too long", job->place.state);
     bool aligner = strcmp(role, "aligner") == 0;
+    char id[64], id_file[NM_PATH_MAX];
+    (void)snprintf(id, sizeof id, "%s-%u", role, number);
+    /* Of a run that is all here, a directory without an id is new, or was lost: then its samples are made again. */
+    bool adopts =
+        aligner && nm_file_join(state, "worker.id", id_file, sizeof id_file) == NM_OK && !nm_file_exists(id_file);
     const char *const argv[] = {program,
                                 "--broker",
                                 job->endpoints.broker,
@@ -154,6 +160,8 @@ static enum nm_err start_worker(struct nm_job *job, const char *role, unsigned n
                                 state,
                                 aligner ? "--bind" : "--project-dir",
                                 aligner ? "tcp://127.0.0.1:*" : job->place.project_dir,
+                                adopts ? "--adopt" : NULL,
+                                id,
                                 NULL};
     return nm_crew_start(job->crew, role, number, argv, diag);
 }
@@ -362,34 +370,98 @@ enum nm_err nm_job_generate(struct nm_job *job, struct nm_diag *diag)
     return NM_OK;
 }
 
-enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
+/* Both forms of what the stores have now; *written: samples. */
+static enum nm_err export_once(struct nm_job *job, uint64_t *written, struct nm_diag *diag)
 {
     static const char *const formats[] = {"conll", "jsonl"};
     struct nm_dataset *dataset = NULL;
-    uint64_t written;
-    enum nm_err err = nm_file_make_dirs(job->place.data, diag);
-    if (err == NM_OK)
-        err = nm_dataset_open_place(&job->place, &dataset, diag);
+    enum nm_err err = nm_dataset_open_place(&job->place, &dataset, diag);
     for (size_t i = 0; i < 2 && err == NM_OK; i++) {
         char name[32], path[NM_PATH_MAX];
         (void)snprintf(name, sizeof name, "train.%s", formats[i]);
         err = nm_file_join(job->place.data, name, path, sizeof path);
         if (err == NM_OK)
-            err = nm_export_run(nm_dataset_source(dataset), nm_format_find(formats[i]), path, &written, diag);
+            err = nm_export_run(nm_dataset_source(dataset), nm_format_find(formats[i]), path, written, diag);
     }
     nm_dataset_close(&dataset);
     return err;
 }
 
+/* An aligner whose store was lost or damaged makes it whole again from the broker's log, which is waited for. */
+enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
+{
+    uint64_t written = 0;
+    uint64_t most = 0;
+    int64_t end_ms = nm_clock_mono_ms() + MENDING_LIMIT_MS;
+    enum nm_err err = nm_file_make_dirs(job->place.data, diag);
+    if (err != NM_OK)
+        return err;
+    for (;;) {
+        err = export_once(job, &written, diag);
+        if ((err != NM_OK && err != NM_EFORMAT) || (err == NM_OK && written >= job->stats.aligned))
+            return err;
+        if (written > most)
+            end_ms = nm_clock_mono_ms() + MENDING_LIMIT_MS;
+        most = written > most ? written : most;
+        if (nm_clock_mono_ms() > end_ms && err == NM_OK)
+            nm_progress_say(&job->progress,
+                            "the stores here have %llu of %llu samples: aligners elsewhere have the others",
+                            (unsigned long long)written, (unsigned long long)job->stats.aligned);
+        if (nm_clock_mono_ms() > end_ms)
+            return err;
+        nm_progress_text(&job->progress, nm_clock_mono_ms(), "samples are being made whole again from the log",
+                         (double)written, (double)job->stats.aligned);
+        err = tick(job, TICK_MS, diag);
+        if (err != NM_OK)
+            return err;
+    }
+}
+
 /* ---- the model ------------------------------------------------------------------------------- */
+
+/* Labels judged by taggers that have not seen them, where the project wants it: what is trained on is that view. */
+static enum nm_err denoise(struct nm_job *job, const char *view, struct nm_diag *diag)
+{
+    const char *const argv[] = {"nermill",
+                                "denoise",
+                                job->place.project_file,
+                                "--state",
+                                job->place.state,
+                                "--model",
+                                job->encoder,
+                                "--format",
+                                "conll",
+                                "--out",
+                                view,
+                                NULL};
+    enum nm_err err = nm_crew_start(job->crew, "denoise", 0, argv, diag);
+    while (err == NM_OK && !nm_crew_all_ended(job->crew, "denoise")) {
+        nm_progress_text(&job->progress, nm_clock_mono_ms(), "labels are judged by taggers that have not seen them",
+                         0, 0);
+        err = tick(job, TICK_MS, diag);
+    }
+    return err;
+}
 
 enum nm_err nm_job_train(struct nm_job *job, struct nm_diag *diag)
 {
     const bool gold = job->gold_train[0] != '\0';
-    const char *const argv[] = {"nermill-trainer", "--broker", job->endpoints.broker, "--model",
-                                job->encoder,      "--out",    job->model_dir,        gold ? "--gold-train" : NULL,
-                                job->gold_train,   NULL};
-    enum nm_err err = nm_crew_start(job->crew, "trainer", 0, argv, diag);
+    char view[NM_PATH_MAX];
+    const char *argv[16] = {"nermill-trainer", "--broker", job->endpoints.broker, "--model",
+                            job->encoder,      "--out",    job->model_dir};
+    size_t n = 7;
+    enum nm_err err = nm_file_join(job->place.data, "denoised.conll", view, sizeof view);
+    if (gold) {
+        argv[n++] = "--gold-train";
+        argv[n++] = job->gold_train;
+    }
+    if (job->project->denoise.wanted) {
+        argv[n++] = "--samples";
+        argv[n++] = view;
+        err = err == NM_OK ? denoise(job, view, diag) : err;
+    }
+    if (err == NM_OK)
+        err = nm_crew_start(job->crew, "trainer", 0, argv, diag);
     nm_progress_say(&job->progress, "training on %llu samples", (unsigned long long)job->stats.aligned);
     while (err == NM_OK && !nm_crew_all_ended(job->crew, "trainer")) {
         char text[600];

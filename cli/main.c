@@ -43,6 +43,7 @@ static const struct entry entries[] = {
     {"export", "the data set as CoNLL, JSON lines, and in other tools' forms", nm_command_export, NULL, false},
     {"report", "how good a data set is, on one HTML page", nm_command_report, NULL, false},
     {"split", "a data set into train, dev and test", nm_command_split, NULL, false},
+    {"denoise", "labels judged by taggers that have not seen them", nm_command_denoise, NULL, false},
     {"import", "a labelled corpus as a data set", nm_command_import, NULL, false},
     {"train", "fine-tune an encoder on a data set", NULL, "nermill-trainer", true},
     {"evaluate", "strict entity F1 of a model, or of dictionary matching", nm_command_evaluate, NULL, false},

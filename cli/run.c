@@ -59,9 +59,9 @@ static void catch_signals(void)
 /* Ctrl-C and kill: calls in flight are paid for, so generators may finish them; then whoever depends on whom. */
 static void stop_in_order(struct nm_job *job)
 {
-    static const char *const order[] = {"trainer", "generator", "aligner", "broker"};
+    static const char *const order[] = {"trainer", "denoise", "generator", "aligner", "broker"};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-        nm_crew_stop(job->crew, order[i], i == 1 ? NM_JOB_CALLS_LIMIT_MS : NM_JOB_STOP_LIMIT_MS, job->hurry);
+        nm_crew_stop(job->crew, order[i], i == 2 ? NM_JOB_CALLS_LIMIT_MS : NM_JOB_STOP_LIMIT_MS, job->hurry);
 }
 
 static enum nm_err run_stages(struct nm_job *job, struct nm_diag *diag)

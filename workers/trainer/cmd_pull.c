@@ -22,18 +22,23 @@ static const char help[] =
     "  --model DIR           the encoder, instead of the project's\n"
     "  --gold FILE           scored at the end\n"
     "  --gold-train FILE     labelled by people, for the recipes then, joint and gold\n"
+    "  --samples FILE        CoNLL: a view of the samples (of nermill denoise) to train on instead\n"
     "  --wait SECONDS        for an answer of broker or aligner (30)\n"
     "  --log-level LEVEL     debug, info, warn or error (info)\n"
     "Options that go before the project's:\n";
 
-static const struct option own[] = {
-    {"broker", required_argument, NULL, 'b'},     {"model", required_argument, NULL, 'm'},
-    {"out", required_argument, NULL, 'o'},        {"gold", required_argument, NULL, 'g'},
-    {"gold-train", required_argument, NULL, 'T'}, {"wait", required_argument, NULL, 'w'},
-    {"log-level", required_argument, NULL, 'l'},  {"help", no_argument, NULL, 'h'}};
+static const struct option own[] = {{"broker", required_argument, NULL, 'b'},
+                                    {"model", required_argument, NULL, 'm'},
+                                    {"out", required_argument, NULL, 'o'},
+                                    {"gold", required_argument, NULL, 'g'},
+                                    {"gold-train", required_argument, NULL, 'T'},
+                                    {"samples", required_argument, NULL, 'S'},
+                                    {"wait", required_argument, NULL, 'w'},
+                                    {"log-level", required_argument, NULL, 'l'},
+                                    {"help", no_argument, NULL, 'h'}};
 
 struct arguments {
-    const char *broker, *model, *out, *gold, *gold_train;
+    const char *broker, *model, *out, *gold, *gold_train, *samples;
     uint64_t wait_s;
 };
 
@@ -57,6 +62,8 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
             a->gold = optarg;
         else if (o == 'T')
             a->gold_train = optarg;
+        else if (o == 'S')
+            a->samples = optarg;
         else if (o == 'w' && !nm_option_count(optarg, 86400, &a->wait_s))
             return nm_command_usage("--broker", "--wait: \"%s\" is not a number of seconds", optarg);
         else if (o == 'l' && !nm_log_set_level(optarg))
@@ -129,8 +136,12 @@ static int run(struct arguments *a, const struct nm_training *checked, int argc,
     nm_net_init();
     nm_worker_catch_signals();
     enum nm_err err = a->gold != NULL ? nm_corpus_read_conll(&gold, a->gold, true, &diag) : NM_OK;
-    if (err == NM_OK)
+    if (err == NM_OK && a->samples != NULL)
+        err = nm_pull_project(&pull, &yaml, &diag);
+    else if (err == NM_OK)
         err = nm_pull_corpus(&pull, &yaml, &corpus, &diag);
+    if (err == NM_OK && a->samples != NULL)
+        err = nm_corpus_read_conll(&corpus, a->samples, true, &diag);
     nm_net_clean_up();
     const size_t n_synthetic = corpus.n;
     if (err == NM_OK && a->gold_train != NULL)

@@ -114,3 +114,14 @@ enum nm_err nm_pull_corpus(const struct nm_pull *pull, struct nm_buf *project, s
     nm_arena_clean_up(&arena);
     return err;
 }
+
+enum nm_err nm_pull_project(const struct nm_pull *pull, struct nm_buf *project, struct nm_diag *diag)
+{
+    const struct nm_worker_role role = {.name = "trainer"};
+    struct nm_worker *broker = NULL;
+    enum nm_err err = nm_worker_new(&role, pull->broker, NULL, &broker, diag);
+    if (err == NM_OK)
+        err = nm_worker_blob(broker, "project", project, pull->timeout_ms, diag);
+    nm_worker_destroy(&broker);
+    return err;
+}

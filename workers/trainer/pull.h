@@ -25,4 +25,7 @@ struct nm_pull {
 enum nm_err nm_pull_corpus(const struct nm_pull *pull, struct nm_buf *project, struct nm_corpus *corpus,
                            struct nm_diag *diag);
 
+/* nm_pull_project - the broker's project file alone.  Errors as above. */
+enum nm_err nm_pull_project(const struct nm_pull *pull, struct nm_buf *project, struct nm_diag *diag);
+
 #endif
