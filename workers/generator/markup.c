@@ -90,6 +90,20 @@ static bool is_bracket(const struct reader *r)
     return open > 0;
 }
 
+/* "[text|Type]": a mark with a bracket too few. */
+static bool looks_marked(const struct reader *r)
+{
+    size_t bar = r->at + 1, close, type;
+    if (r->s[r->at] != '[')
+        return false;
+    while (bar < r->len && strchr("[]|", r->s[bar]) == NULL)
+        bar++;
+    for (close = bar; close < r->len && close - bar < 80 && r->s[close] != ']';) /* a type has 64 bytes at most */
+        close++;
+    return bar < close && close < r->len && r->s[close] == ']' && r->s[bar] == '|' &&
+           find_type(r, r->s + bar + 1, close - bar - 1, &type);
+}
+
 enum nm_err nm_markup_read(const char *s, size_t len, const char *const *types, size_t n_types,
                            struct nm_arena *arena, struct nm_markup *out)
 {
@@ -107,6 +121,9 @@ enum nm_err nm_markup_read(const char *s, size_t len, const char *const *types, 
                 return NM_OK;
         } else if (stands_at(&r, r.at, "]]")) {
             (void)fault(&r, NM_MARKUP_CLOSE, r.at, r.at + 2);
+            return NM_OK;
+        } else if (looks_marked(&r)) {
+            (void)fault(&r, NM_MARKUP_BARE, r.at, r.at + 1);
             return NM_OK;
         } else {
             put(&r, s[r.at++]);

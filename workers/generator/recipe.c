@@ -370,7 +370,7 @@ static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_ms
                               const struct nm_chat_reply *reply, enum nm_constraint constraint, bool every,
                               struct nm_arena *arena, struct nm_recipe_verdict *verdict)
 {
-    struct nm_validate_input in;
+    struct nm_validate_input in = {.raw = ""};
     struct nm_verdict judged;
     struct nm_buf prompt;
     nm_buf_init(&prompt, 4 * NM_PROMPT_MAX_BYTES);

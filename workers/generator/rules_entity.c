@@ -30,7 +30,7 @@ static bool take(struct nm_check *check, const struct nm_text *entity, size_t in
         }
         if (bounded)
             *rule = NM_RULE_ENTITY_CASE;
-        else if (*rule == NM_RULE_ENTITY_MISSING)
+        else if (cased && *rule == NM_RULE_ENTITY_MISSING)
             *rule = NM_RULE_ENTITY_BOUNDARY;
     }
     return false;

@@ -102,6 +102,19 @@ static bool slot_name(const struct nm_text *text, size_t start, size_t end)
     return end - start <= strlen(hit) + 24;
 }
 
+/* "[blood type]", "[journal_name]": words in square brackets; "[3H]" and "[Ca2+]" are none. */
+static bool bracketed_words(const struct nm_text *text, size_t start, size_t end)
+{
+    bool several = false;
+    for (size_t i = start; i < end; i++) {
+        bool gap = text->cp[i] == ' ' || text->cp[i] == '_';
+        if (!gap && !nm_utf8_is_letter(text->cp[i]))
+            return false;
+        several = several || gap;
+    }
+    return several;
+}
+
 static bool open_slot(const struct nm_text *text, size_t i, size_t *end)
 {
     static const int32_t open[] = {'[', '<', '{'}, close[] = {']', '>', '}'};
@@ -111,7 +124,8 @@ static bool open_slot(const struct nm_text *text, size_t i, size_t *end)
         size_t j = i + 1;
         while (j < text->n && j - i < 48 && text->cp[j] != close[k])
             j++;
-        if (j < text->n && text->cp[j] == close[k] && slot_name(text, i + 1, j)) {
+        if (j < text->n && text->cp[j] == close[k] &&
+            (slot_name(text, i + 1, j) || (k == 0 && bracketed_words(text, i + 1, j)))) {
             *end = j + 1;
             return true;
         }
@@ -165,6 +179,11 @@ bool nm_check_meta(struct nm_check *check)
                                          "the following sentence",
                                          "below is",
                                          "this sentence",
+                                         "this abstract",
+                                         "the abstract",
+                                         "the biomedical abstract",
+                                         "this article is about",
+                                         "this is a comparison of",
                                          "this is a sentence",
                                          "this is the sentence",
                                          "this is an example",

@@ -39,6 +39,53 @@ static unsigned scripts_in(const struct nm_text *text)
     return set;
 }
 
+/* Words that sentences of another language can't do without, and English ones can. */
+static bool is_foreign_word(const struct nm_text *text, const struct nm_word *word)
+{
+    static const char *const words[] = {"und",  "der",  "das",    "dem",   "ist",  "ein",  "eine", "mit", "nicht",
+                                        "wie",  "wird", "werden", "sich",  "auch", "les",  "des",  "est", "une",
+                                        "dans", "avec", "qui",    "sur",   "los",  "las",  "una",  "del", "por",
+                                        "para", "que",  "como",   "della", "che",  "sono", "gli",  "uma", "dos"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == word->end - word->start && nm_text_at_ascii(text, word->start, words[i]))
+            return true;
+    return false;
+}
+
+static bool has_word(const struct nm_text *text, uint64_t hash)
+{
+    for (size_t i = 0; i < text->nwords; i++)
+        if (text->words[i].hash == hash)
+            return true;
+    return false;
+}
+
+/* Three different ones, of which the prompt has none, and a tenth of all words: another language in the same script.
+ */
+static bool same_language(struct nm_check *check)
+{
+    enum { DIFFERENT = 3, SHARE = 10 };
+    const struct nm_text *text = &check->text;
+    uint64_t seen[DIFFERENT] = {0};
+    size_t different = 0, all = 0;
+    const struct nm_word *first = NULL;
+    for (const struct nm_word *word = text->words; word < text->words + text->nwords; word++) {
+        if (!is_foreign_word(text, word) || has_word(&check->prompt, word->hash) ||
+            nm_check_in_entity(check, word->start))
+            continue;
+        first = first == NULL ? word : first;
+        all++;
+        bool known = false;
+        for (size_t i = 0; i < different; i++)
+            known = known || seen[i] == word->hash;
+        if (!known && different < DIFFERENT)
+            seen[different++] = word->hash;
+    }
+    if (different < DIFFERENT || all * SHARE < text->nwords)
+        return true;
+    return nm_check_fail(check, NM_RULE_SCRIPT, first->start, first->end, "it is in another language");
+}
+
 bool nm_check_script(struct nm_check *check)
 {
     const struct nm_text *text = &check->text;
@@ -50,7 +97,7 @@ bool nm_check_script(struct nm_check *check)
         if ((known & 1U << script_of(text->cp[i])) == 0 && !nm_check_in_entity(check, i))
             first = foreign++ == 0 ? i : first;
     if (foreign < check->limits->foreign_letters) /* one stray letter is a symbol, two are a word */
-        return true;
+        return same_language(check);
     return nm_check_fail(check, NM_RULE_SCRIPT, first, first + 1, "it changes to another language or script");
 }
 
@@ -115,7 +162,8 @@ static bool distinct_words(struct nm_check *check)
                          text->nwords);
 }
 
-/* Loops that no two words of tell: deflate finds them.  Sentences of BC5CDR: at most 2.0. */
+/* Loops that no two words of tell: deflate finds them.  Of 3,375 sentences of BC5CDR none is over 2.17; of 650
+ * answers of a small model all over 2.2 are caught by another rule too: this is the net below those. */
 static bool deflated(struct nm_check *check)
 {
     enum { LEAST = 100, WRAPPING = 6 }; /* bytes; of zlib's header and checksum */
