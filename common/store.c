@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/store_parts.h"
 
-enum { MAX_DBS = 32, MAX_READERS = 64 };
+enum { MAX_READERS = 64 };
 static const uint64_t FIRST_MAP = 64ULL << 20;
 static const uint64_t LARGEST_MAP = 1ULL << 42;
 
@@ -28,16 +28,6 @@ struct nm_store {
     MDB_dbi meta;
     uint64_t commits;
     int64_t commit_us;
-};
-
-struct nm_txn {
-    MDB_txn *mdb;
-    bool map_full;                    /* a put failed for want of map: grow and run again */
-    MDB_cursor *cursors[MAX_DBS + 2]; /* by database: a put near the last one starts from there; LMDB frees them */
-};
-
-struct nm_cursor {
-    MDB_cursor *mdb;
 };
 
 enum nm_err nm_store_translate(int rc)
@@ -145,7 +135,7 @@ static enum nm_err open_env(struct nm_store *store, uint64_t map_bytes, bool no_
 {
     int rc = mdb_env_create(&store->env);
     if (rc == 0)
-        rc = mdb_env_set_maxdbs(store->env, MAX_DBS);
+        rc = mdb_env_set_maxdbs(store->env, NM_STORE_DBS);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(store->env, MAX_READERS);
     if (rc == 0)
@@ -379,15 +369,10 @@ enum nm_err nm_store_read(struct nm_store *store, nm_txn_fn fn, void *ctx, struc
     return err;
 }
 
-static MDB_val key_val(struct nm_key *key)
-{
-    return (MDB_val){.mv_size = key->len, .mv_data = key->bytes};
-}
-
 static enum nm_err put(struct nm_txn *txn, struct nm_db db, struct nm_key key, const void *data, size_t len,
                        unsigned int flags)
 {
-    MDB_val k = key_val(&key);
+    MDB_val k = nm_store_key(&key);
     MDB_val v = {.mv_size = len, .mv_data = (void *)(uintptr_t)data}; /* LMDB only reads it */
     bool kept = db.id < sizeof txn->cursors / sizeof txn->cursors[0]; /* a cursor is kept for it */
     int rc = kept && !txn->cursors[db.id] ? mdb_cursor_open(txn->mdb, db.id, &txn->cursors[db.id]) : 0;
@@ -412,7 +397,7 @@ enum nm_err nm_txn_put_new(struct nm_txn *txn, struct nm_db db, struct nm_key ke
 
 enum nm_err nm_txn_get(struct nm_txn *txn, struct nm_db db, struct nm_key key, struct nm_val *val)
 {
-    MDB_val k = key_val(&key);
+    MDB_val k = nm_store_key(&key);
     MDB_val v;
     int rc = mdb_get(txn->mdb, db.id, &k, &v);
     if (rc == 0)
@@ -422,7 +407,7 @@ enum nm_err nm_txn_get(struct nm_txn *txn, struct nm_db db, struct nm_key key, s
 
 enum nm_err nm_txn_del(struct nm_txn *txn, struct nm_db db, struct nm_key key)
 {
-    MDB_val k = key_val(&key);
+    MDB_val k = nm_store_key(&key);
     int rc = mdb_del(txn->mdb, db.id, &k, NULL);
     if (rc == MDB_MAP_FULL)
         txn->map_full = true;
@@ -444,54 +429,6 @@ enum nm_err nm_txn_count(struct nm_txn *txn, struct nm_db db, uint64_t *count)
     if (rc == 0)
         *count = stat.ms_entries;
     return nm_store_translate(rc);
-}
-
-/* ---- cursors --------------------------------------------------------------------------------- */
-
-enum nm_err nm_cursor_open(struct nm_txn *txn, struct nm_db db, struct nm_cursor **cursor)
-{
-    *cursor = malloc(sizeof **cursor);
-    if (*cursor == NULL)
-        return NM_ENOMEM;
-    int rc = mdb_cursor_open(txn->mdb, db.id, &(*cursor)->mdb);
-    if (rc != 0) {
-        free(*cursor);
-        *cursor = NULL;
-    }
-    return nm_store_translate(rc);
-}
-
-static enum nm_err step(struct nm_cursor *cursor, MDB_val k, MDB_cursor_op op, struct nm_val *key, struct nm_val *val)
-{
-    MDB_val v;
-    int rc = mdb_cursor_get(cursor->mdb, &k, &v, op);
-    if (rc == 0) {
-        *key = (struct nm_val){.data = k.mv_data, .len = k.mv_size};
-        *val = (struct nm_val){.data = v.mv_data, .len = v.mv_size};
-    }
-    return nm_store_translate(rc);
-}
-
-enum nm_err nm_cursor_seek(struct nm_cursor *cursor, const struct nm_key *from, struct nm_val *key,
-                           struct nm_val *val)
-{
-    if (from == NULL)
-        return step(cursor, (MDB_val){0}, MDB_FIRST, key, val);
-    struct nm_key copy = *from;
-    return step(cursor, key_val(&copy), MDB_SET_RANGE, key, val);
-}
-
-enum nm_err nm_cursor_next(struct nm_cursor *cursor, struct nm_val *key, struct nm_val *val)
-{
-    return step(cursor, (MDB_val){0}, MDB_NEXT, key, val);
-}
-
-void nm_cursor_close(struct nm_cursor **cursor)
-{
-    if (*cursor != NULL)
-        mdb_cursor_close((*cursor)->mdb);
-    free(*cursor);
-    *cursor = NULL;
 }
 
 enum nm_err nm_store_set_sync(struct nm_store *store, bool each_commit, struct nm_diag *diag)

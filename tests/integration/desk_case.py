@@ -14,16 +14,17 @@ WATCHED = 0.7  # seconds in which nothing may happen
 
 class DeskCase(harness.Live):
     def begin(self, llm, samples=ENDLESS, more="", generator=True, aligner=False, second=None,
-              **options):
-        """Broker, generator and aligner of a new project."""
+              times="", **options):
+        """Broker, generator and aligner of a new project; times: further keys of its broker section."""
         self.port, self.options = harness.free_port(), options
         self.project_dir = self.project(url=llm.url, samples=samples, more=more, Fruit="\n".join(FRUIT) + "\n",
                                         Town="\n".join(TOWNS) + "\n")
+        path = self.project_dir / "project.yaml"
+        text = path.read_text().replace("broker: {", f"broker: {{{times}")
         if second:
-            path = self.project_dir / "project.yaml"
-            text = path.read_text()
-            path.write_text(text.replace("endpoints:\n", "endpoints:\n  - {name: other, model: fake, concurrency: 4, "
-                                         f"timeout_s: 20, url: '{second.url}'}}\n"))
+            text = text.replace("endpoints:\n", "endpoints:\n  - {name: other, model: fake, concurrency: 4, "
+                                         f"timeout_s: 20, url: '{second.url}'}}\n")
+        path.write_text(text)
         self.server = self.broker(self.project_dir, self.port, **options)
         if generator:
             self.maker = self.generator(self.port)

@@ -155,6 +155,17 @@ class Letters(DeskCase):
             self.wait_for(lambda: self.worker("generator")["in_flight"] == 0)
             self.assertTrue(self.worker("aligner")["connected"])
 
+    def test_idle_workers_come_back(self):
+        """To a broker that was killed, by themselves: their next heartbeat is an hour away, and they have nothing to say."""
+        with FakeLLM(FRUIT + TOWNS) as llm:
+            self.begin(llm, samples=5, aligner=True, times="heartbeat_s: 3600, lease_s: 86400, ")
+            self.wait_for(lambda: self.state() == "complete")
+            for _ in range(2):
+                self.crash()
+                self.wait_for(lambda: all(w["connected"] for w in self.desk("workers")["workers"]))
+            self.desk("limit", "--samples", 9)
+            self.wait_for(lambda: self.status()["aligned"] == 9)
+
     def worker(self, role):
         return next(w for w in self.desk("workers")["workers"] if w["role"] == role)
 
