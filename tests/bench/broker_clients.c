@@ -6,16 +6,19 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/net.h"
+#include "schemas/fingerprint.h"
 #include "schemas/messages.h"
 
-enum { BODY_BYTES = 512, BEAT_EVERY_US = 1000000, PACED_WAIT_MS = 1, IDLE_WAIT_MS = 50 };
+enum { BODY_BYTES = 512, TEXT_BYTES = 128, BEAT_EVERY_US = 1000000, PACED_WAIT_MS = 1, IDLE_WAIT_MS = 50 };
 
 struct client {
     const struct load *load;
     struct nm_socket *generator, *aligner;
     struct nm_arena arena;
-    struct nm_buf in, out;
+    struct nm_buf in, out, print;
+    struct nm_rng rng;        /* of the texts */
     struct nm_msg_hold *held; /* (credit) a ring: tasks received and not answered */
     int64_t *sent_us;         /* (credit) a ring: when the answers were sent whose leases have not been replaced */
     uint64_t received, answered;
@@ -91,14 +94,32 @@ static void send_hello(struct client *c, bool aligner)
     send_msg(c, aligner ? c->aligner : c->generator, &msg);
 }
 
+/* A sentence of its own, the time at its head: fifteen words of a vocabulary of a thousand. */
+static void write_text(struct client *c, int64_t now, char *text)
+{
+    int n = snprintf(text, TEXT_BYTES, "%lld:", (long long)now);
+    for (int i = 0; i < 15; i++) {
+        uint64_t word = nm_rng_below(&c->rng, 1000);
+        text[n++] = ' ';
+        for (int k = 0; k < 4; k++, word /= 6)
+            text[n++] = "aeinrst"[(word + (uint64_t)k) % 7];
+    }
+    text[n] = '\0';
+}
+
 static void answer(struct client *c)
 {
     uint64_t place = c->answered++ % c->load->credit;
     const struct nm_msg_hold *task = &c->held[place];
     int64_t now = nm_clock_mono_us();
-    char text[128];
-    snprintf(text, sizeof text, "%lld: the sentence of task %llu, as long as sentences are that mention two things.",
-             (long long)now, (unsigned long long)task->task);
+    char text[TEXT_BYTES];
+    write_text(c, now, text);
+    struct nm_fingerprint print;
+    const struct nm_fingerprint_text of = {.text = nm_str(text)};
+    nm_buf_reset(&c->print);
+    nm_arena_reset(&c->arena);
+    if (nm_fingerprint_make(&of, &c->arena, &print) != NM_OK || nm_fingerprint_encode(&print, &c->print) != NM_OK)
+        abort();
     struct nm_msg msg = {.type = NM_MSG_response,
                          .u.response = {.task = task->task,
                                         .attempt = task->attempt,
@@ -113,7 +134,8 @@ static void answer(struct client *c)
                                         .tokens_out = 20,
                                         .latency_ms = 1,
                                         .prompt_bound = 120,
-                                        .body = {c->body, BODY_BYTES}}};
+                                        .body = {c->body, BODY_BYTES},
+                                        .fingerprint = {c->print.data, c->print.len}}};
     c->sent_us[place] = now;
     send_msg(c, c->generator, &msg);
 }
@@ -204,6 +226,8 @@ _Noreturn void broker_clients_run(const struct load *load)
     nm_arena_init(&c->arena, 0);
     nm_buf_init(&c->in, NM_FRAME_MAX);
     nm_buf_init(&c->out, NM_FRAME_MAX);
+    nm_buf_init(&c->print, NM_FINGERPRINT_MAX);
+    nm_rng_init(&c->rng, (uint64_t)load->number + 1);
     memset(c->body, 'x', BODY_BYTES);
     snprintf(c->id[0], sizeof c->id[0], "generator-%d", load->number);
     snprintf(c->id[1], sizeof c->id[1], "aligner-%d", load->number);

@@ -78,6 +78,8 @@ static void test_never_below_and_soon_close(void **state)
         bounded += most;
         bytes += nm_bound_bytes(&m.text);
     }
+    print_message("%llu tokens, bounded by %llu; by their bytes: %llu\n", (unsigned long long)counted,
+                  (unsigned long long)bounded, (unsigned long long)bytes);
     assert_false(bound.off);
     assert_true(bounded < 2 * counted);
     assert_true(bytes > 3 * counted);
