@@ -53,4 +53,3 @@ void nm_cursor_close(struct nm_cursor **cursor)
     free(*cursor);
     *cursor = NULL;
 }
-

@@ -10,8 +10,9 @@ enum { NM_STORE_DBS = 32 };
 
 struct nm_txn {
     MDB_txn *mdb;
-    bool map_full;                    /* a put failed for want of map: grow and run again */
-    MDB_cursor *cursors[NM_STORE_DBS + 2]; /* by database: a put near the last one starts from there; LMDB frees them */
+    bool map_full; /* a put failed for want of map: grow and run again */
+    MDB_cursor
+        *cursors[NM_STORE_DBS + 2]; /* by database: a put near the last one starts from there; LMDB frees them */
 };
 
 /* LMDB's codes, translated once. */
