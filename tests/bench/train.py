@@ -16,7 +16,7 @@ BASE = {"name": "BERT-base's shape, random weights, 32 x 36 tokens", "layers": 1
 
 
 def run(command, ok=0, environment=None):
-    """Output, and the most memory that the process had in MB."""
+    """Output, CPU seconds, and the most memory that the process had in MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
@@ -24,25 +24,25 @@ def run(command, ok=0, environment=None):
         out.seek(0), err.seek(0)
         if process.returncode != ok:
             sys.exit(f"train.py: {' '.join(command)}: exit code {process.returncode}: {err.read()[-500:]}")
-        return out.read(), usage.ru_maxrss / 1024
+        return out.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def nermill(precision):
     def measure(args):
         with tempfile.TemporaryDirectory() as out:
-            _, memory = run([args.program, "train", "--model", args.model, "--train", args.train, "--out", out,
+            _, cpu, memory = run([args.program, "train", "--model", args.model, "--train", args.train, "--out", out,
                              "--max-steps", str(args.steps), "--threads", str(args.threads),
                              "--precision", precision], STOPPED)
             state = json.loads((pathlib.Path(out) / "checkpoint.json").read_text())
-        return state["tokens"], state["seconds"], memory
+        return state["tokens"], state["seconds"], cpu, memory
     return measure
 
 
 def nermill_base(precision):
     def measure(args):
-        out, memory = run([args.train_step, "base", str(args.base_steps), "32", "=36", str(args.threads), precision])
+        out, cpu, memory = run([args.train_step, "base", str(args.base_steps), "32", "=36", str(args.threads), precision])
         done = json.loads(out.strip().split("\n")[-1])
-        return done["tokens"], done["seconds"], memory
+        return done["tokens"], done["seconds"], cpu, memory
     return measure
 
 
@@ -51,12 +51,13 @@ def transformers(*flags):
     # they get the setting that nermill-trainer gives itself.
     def measure(args):
         steps = args.base_steps if "--shape" in flags else args.steps
-        out, memory = run([sys.executable, str(PEER), "--model", args.model, "--train", args.train, "--gold", args.gold,
+        out, _, memory = run([sys.executable, str(PEER), "--model", args.model, "--train", args.train, "--gold", args.gold,
                            "--max-steps", str(steps), "--untimed", str(args.untimed), "--threads",
                            str(args.threads), *flags],
                           environment={"GOMP_SPINCOUNT": "10000", **os.environ})
         done = json.loads(out.strip().split("\n")[-1])
-        return done["train_tokens_per_s"] * done["train_seconds"], done["train_seconds"], memory
+        return (done["train_tokens_per_s"] * done["train_seconds"], done["train_seconds"], done["train_cpu_seconds"],
+                memory)
     return measure
 
 
@@ -81,7 +82,7 @@ RATIOS = {
 
 
 def sgemm_peak(args, shape, rows):
-    out, _ = run([args.train_step, "sgemm", str(shape["hidden"]), str(shape["inner"]), str(rows), str(args.threads)])
+    out, _, _ = run([args.train_step, "sgemm", str(shape["hidden"]), str(shape["inner"]), str(rows), str(args.threads)])
     return json.loads(out)["gflops"]
 
 
@@ -95,32 +96,36 @@ def metric(name, value, unit):
 
 
 def measure(args, shape, rows):
-    """Rates of all rounds together, each round's, memory, and the best rate of plain matrix products."""
-    tokens, seconds = [0.0] * len(rows), [0.0] * len(rows)
+    """Rates of all rounds together, by the clock and by CPU time, each round's, memory, and the best rate of plain matrix
+    products."""
+    tokens, seconds, cpu = [0.0] * len(rows), [0.0] * len(rows), [0.0] * len(rows)
     rounds, memory, peak = [[] for _ in rows], [0.0] * len(rows), 0.0
     for _ in range(args.rounds):
         for i, (_, one) in enumerate(rows):
-            n, s, mb = one(args)
+            n, s, c, mb = one(args)
             tokens[i] += n
             seconds[i] += s
+            cpu[i] += c
             rounds[i].append(n / s)
             memory[i] = max(memory[i], mb)
         peak = max(peak, sgemm_peak(args, shape, round(tokens[0] / len(rounds[0]) / (
             args.base_steps if shape is BASE else args.steps))))
-    return [n / s for n, s in zip(tokens, seconds)], rounds, memory, peak
+    by_cpu = [n / c for n, c in zip(tokens, cpu)]
+    return [n / s for n, s in zip(tokens, seconds)], by_cpu, rounds, memory, peak
 
 
 def report(args, shape, rows):
-    rates, rounds, memory, peak = measure(args, shape, rows)
+    rates, by_cpu, rounds, memory, peak = measure(args, shape, rows)
     share = rates[0] * flops_per_token(shape) / (peak * 1e9)
     fp32, bf16 = (next(r for r, (name, _) in zip(rates, rows) if name.startswith("nermill") and name.endswith(p))
                   for p in ("fp32", "bf16"))
     print(f"{shape['name']}: {args.threads} threads, {args.rounds} rounds\n")
-    print(f"{'':52} {'tokens/s':>9} {'fp32 is':>9} {'bf16 is':>9} {'memory':>9}  each round")
-    for (name, _), rate, each, mb in zip(rows, rates, rounds, memory):
-        print(f"{name:52} {rate:9.0f} {fp32 / rate:7.2f} x {bf16 / rate:7.2f} x {mb:6.0f} MB  "
+    print(f"{'':52} {'tokens/s':>9} {'fp32 is':>9} {'bf16 is':>9} {'memory':>9} {'a CPU s':>8}  each round")
+    for (name, _), rate, each, mb, c in zip(rows, rates, rounds, memory, by_cpu):
+        print(f"{name:52} {rate:9.0f} {fp32 / rate:7.2f} x {bf16 / rate:7.2f} x {mb:6.0f} MB {c:8.0f}  "
               f"{' '.join(f'{r:.0f}' for r in each)}")
-    print(f"\nOpenBLAS's sgemm at these shapes: {peak:.0f} GFLOP/s; fp32 training is {share:.0%} of it\n")
+    print("\na CPU s: tokens a second of CPU time, of all threads together; nermill's with loading model and data")
+    print(f"OpenBLAS's sgemm at these shapes: {peak:.0f} GFLOP/s; fp32 training is {share:.0%} of it\n")
     first = shape["name"].split()[0].rstrip(",")
     prefix = "" if shape is MINILM else "bert_base_"
     lines = [(name, rates[a] / rates[b], "x") for name, a, b in RATIOS[first]]
