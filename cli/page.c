@@ -8,7 +8,7 @@
 #include "cli/embedded.h"
 #include "cli/page_parts.h"
 
-enum { RULES_MAX = 24 };
+enum { BARS_MAX = 24 };
 
 /* What is at a dotted path of the document; NULL: nothing. */
 static const json_t *at(const json_t *report, const char *path)
@@ -149,16 +149,16 @@ static void add_frequent(struct nm_page *page, const json_t *report)
 
 static void add_types(struct nm_page *page, const json_t *report)
 {
-    struct nm_page_bar bars[RULES_MAX];
+    struct nm_page_bar bars[BARS_MAX];
     size_t n = 0, i;
     const json_t *type;
     json_array_foreach(json_object_get(report, "types"), i, type)
     {
-        if (n < RULES_MAX)
+        if (n < BARS_MAX)
             bars[n++] = (struct nm_page_bar){json_string_value(json_object_get(type, "type")),
                                              json_integer_value(json_object_get(type, "mentions"))};
     }
-    nm_page_bars(page, "Mentions of each type", bars, n, true);
+    nm_page_bars(page, n < i ? "Mentions of the first types" : "Mentions of each type", bars, n, true);
 }
 
 static void add_missing(struct nm_page *page, const json_t *report)
@@ -200,8 +200,10 @@ static void add_entities(struct nm_page *page, const json_t *report)
     nm_page_add(page, "<div class=\"charts\">\n");
     nm_page_histogram(page, "How often an entity is mentioned", "mentions", &mentions, 1);
     nm_page_histogram(page, "In how many contexts it stands", "contexts", &contexts, 1);
-    add_types(page, report);
-    add_frequent(page, report);
+    if (json_array_size(json_object_get(report, "types")) > 0) {
+        add_types(page, report);
+        add_frequent(page, report);
+    }
     nm_page_add(page, "</div>\n");
     end_section(page);
 }
@@ -289,7 +291,7 @@ static void add_generation(struct nm_page *page, const json_t *report)
         {"Cost", "generation.cost", "In the currency of the project's prices", false},
         {"Cost of 1,000 samples", "generation.cost_per_1000", "", false},
     };
-    struct nm_page_bar bars[RULES_MAX];
+    struct nm_page_bar bars[BARS_MAX];
     size_t n = 0, i;
     const json_t *rule;
     begin_section(page, "generation", "Generation and cost",
@@ -302,7 +304,7 @@ static void add_generation(struct nm_page *page, const json_t *report)
     add_rows(page, report, rows, sizeof rows / sizeof *rows, false);
     json_array_foreach(at(report, "generation.rejected_by_rule"), i, rule)
     {
-        if (n < RULES_MAX)
+        if (n < BARS_MAX)
             bars[n++] = (struct nm_page_bar){json_string_value(json_object_get(rule, "rule")),
                                              json_integer_value(json_object_get(rule, "count"))};
     }

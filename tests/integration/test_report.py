@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 import unittest
 import xml.etree.ElementTree
 import zlib
@@ -223,7 +224,7 @@ class Report(harness.Case):
         self.assertEqual([a for a in page.attributes if a[1] in ("src", "srcset", "action", "onload", "onclick")], [])
         self.assertEqual({value[0] for tag, name, value in page.attributes if name == "href" and tag == "a"}, {"#"})
         self.assertEqual(page.tags["script"], 0)
-        self.assertGreaterEqual(page.tags["svg"], 5)
+        self.assertGreaterEqual(page.tags["svg"], 4)
         for path, values in page.figures.items():
             value = report
             for key in path.split("."):
@@ -260,6 +261,12 @@ class Report(harness.Case):
         self.assertNotIn("leakage.share", page.figures)
         self.assertNotIn("generation.cost", page.figures)
         self.assertGreaterEqual(text.count("not measured"), 4)
+
+    def test_many_types(self):
+        rows = [(f"word{i} and more", [(0, len(f"word{i}"), f"Type{i:02}")]) for i in range(40)]
+        _, report, text = self.assert_page(self.data(rows))
+        self.assertEqual(len(report["types"]), 40)
+        self.assertIn("Mentions of the first types", text)
 
     def test_odd_text(self):
         """Whatever stands in a text, the page stays whole."""
@@ -306,6 +313,40 @@ class Report(harness.Case):
         self.assertEqual(report["coverage"]["out_of_list_share"], 0)
         self.assertIn("generation.cost", page.figures)
         self.assertEqual(report["name"], "test")
+        self.assert_taken_away(project)
+
+    def assert_taken_away(self, project):
+        """A run's samples in the forms of other tools, and split."""
+        for form, count in (("labelstudio", lambda p: len(json.loads(p.read_text()))), ("spacy", lambda p: len(json.loads(p.read_text()))),
+                            ("doccano", lambda p: len(read_jsonl(p))), ("conll2003", lambda p: p.read_text().count("\n\n") - 1),
+                            ("brat", lambda p: sum(len(t.read_text().splitlines()) for t in p.glob("*.txt")))):
+            out = self.dir / f"run.{form}"
+            self.assertEqual(self.nermill("export", project, "--format", form, "--out", out).returncode, 0)
+            self.assertEqual(count(out), 60, form)
+        result = self.nermill("split", project, "--out", self.dir / "parts", "--by", "entity", "--ratio", "2:0:1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        parts = list((self.dir / "parts").iterdir())
+        self.assertEqual(sum(len(read_jsonl(part)) for part in parts), 60)
+        self.assertNotIn(".all", " ".join(part.name for part in parts))
+
+    def test_live_and_empty(self):
+        """Beside a run that has made nothing yet: no figure is invented."""
+        with FakeLLM(["apple"], delay=5) as llm:
+            project = self.project(url=llm.url, samples=20, Fruit="apple\nbanana\n")
+            run = subprocess.Popen([harness.program("nermill"), "run", "--no-train", str(project)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            try:
+                end = time.monotonic() + 30
+                while not list(project.glob("run/aligner-1/samples/data.mdb")) and time.monotonic() < end:
+                    time.sleep(0.05)
+                _, report, _ = self.assert_page(project)
+            finally:
+                run.kill()
+                run.wait()
+        self.assertEqual((report["counts"]["samples"], report["length"]["median"], report["samples"]), (0, 0, []))
+        self.assertEqual((report["generation"]["calls"], report["generation"]["accepted_share"]), (0, None))
+        self.assertIsNone(report["duplicates"]["near_share"])
+        self.assertEqual(report["coverage"]["lists"]["seen"], 0)
 
     def test_wrong(self):
         self.assert_fails(self.nermill("report", self.dir / "no.jsonl"), harness.EXIT_INPUT, "no data set here")

@@ -33,6 +33,8 @@ static uint64_t quantile(const struct histogram *h, double q)
 {
     uint64_t seen = 0, value = 0;
     double want = q * (double)h->n;
+    if (h->n == 0)
+        return 0;
     for (; value < HISTOGRAM_MAX; value++) {
         seen += h->counts[value];
         if ((double)seen >= want && seen > 0)
