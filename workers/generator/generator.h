@@ -41,7 +41,7 @@ enum nm_err nm_preview_run(const struct nm_preview_options *options, struct nm_d
 
 /* nm_probe_run - ask every endpoint of the project whether it would serve us, without a sample: the list of models,
  * and where there is none, one call of a few tokens.  A server that is loading or busy is waited for up to
- * give_up_ms. One line an endpoint on stdout, or a warning.  NM_ENET: one will not serve (any: none will), the first
+ * give_up_ms. One line an endpoint on stdout, or on stderr.  NM_ENET: one will not serve (any: none will), the first
  * in diag; the project's own errors. */
 enum nm_err nm_probe_run(const char *project, bool any, int64_t give_up_ms, struct nm_diag *diag);
 

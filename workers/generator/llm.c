@@ -160,6 +160,8 @@ static bool set_up(struct slot *slot)
     rc |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS); /* where ALPN offers it */
     rc |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    rc |=
+        curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* those of a proxy say nothing of the server */
     rc |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_USERAGENT, "nermill/" NM_VERSION);
     /* 1,000 calls in flight are to fit 100 MB: curl's own defaults are 16 KiB and 64 KiB a transfer */
@@ -286,8 +288,6 @@ static enum nm_llm_fault fault_of(const struct slot *slot, CURLcode rc)
     switch (rc) {
     case CURLE_OK:
         return NM_LLM_ANSWERED;
-    case CURLE_OPERATION_TIMEDOUT:
-        return NM_LLM_TIMEOUT;
     case CURLE_WRITE_ERROR:
         return slot->too_large ? NM_LLM_TOO_LARGE : NM_LLM_CUT;
     case CURLE_BAD_CONTENT_ENCODING:
@@ -295,14 +295,8 @@ static enum nm_llm_fault fault_of(const struct slot *slot, CURLcode rc)
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
         return NM_LLM_UNTRUSTED;
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PROXY:
-        return slot->sent > 0 ? NM_LLM_CUT : NM_LLM_CONNECT; /* it was sent before that */
-    default:
-        return NM_LLM_CUT;
+    default: /* before the request went out, nothing was asked, and nothing can be billed */
+        return slot->sent == 0 ? NM_LLM_CONNECT : rc == CURLE_OPERATION_TIMEDOUT ? NM_LLM_TIMEOUT : NM_LLM_CUT;
     }
 }
 

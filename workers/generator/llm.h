@@ -20,9 +20,9 @@ struct nm_llm_target;
 
 enum nm_llm_fault {
     NM_LLM_ANSWERED = 0, /* a whole HTTP answer came, whatever its status */
-    NM_LLM_CONNECT,      /* refused, unresolvable, unreachable */
+    NM_LLM_CONNECT,      /* refused, unresolvable, unreachable, not in time: the request never went out */
     NM_LLM_UNTRUSTED,    /* its certificate is none that we trust */
-    NM_LLM_TIMEOUT,      /* to connect, to the first byte, without another byte, or in total */
+    NM_LLM_TIMEOUT,      /* once it was sent: to the first byte, without another byte, or in total */
     NM_LLM_CUT,          /* the connection broke in mid-answer, or what came is no HTTP */
     NM_LLM_TOO_LARGE,    /* the answer is over the cap, as it is or unpacked */
     NM_LLM_UNPACKABLE,   /* the answer's Content-Encoding is damaged, or one that we don't know */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "workers/generator/generator_parts.h"
 
 enum { PROBE_BODY_MAX = 4 << 20 };
@@ -55,7 +54,7 @@ static void fails(struct probe *p, struct nm_endpoint *e, const char *line)
     if (p->first.text[0] == '\0')
         (void)nm_fail(&p->first, NM_ENET, "%s", line);
     else
-        nm_warn("%s", line);
+        (void)fprintf(stderr, "nermill-generator: %s\n", line);
     end(p, seat_of(p, e));
 }
 
@@ -130,7 +129,7 @@ static enum nm_err conclude(const struct probe *p, struct nm_diag *diag)
     if (p->first.text[0] == '\0')
         return NM_OK;
     if (p->any && p->served > 0) {
-        nm_warn("%s", p->first.text);
+        (void)fprintf(stderr, "nermill-generator: %s\n", p->first.text);
         return NM_OK;
     }
     *diag = p->first;
