@@ -10,9 +10,13 @@ import tempfile
 PEER = pathlib.Path(__file__).parent / "transformers_train.py"
 STOPPED = 130  # nermill-trainer's exit code when --max-steps ends it with a checkpoint
 
-# The dense layers of one layer, forward: (inputs, outputs), of hidden size h.
-MINILM = {"name": "MiniLM-L6, BC5CDR, batch 32", "layers": 6, "hidden": 384, "inner": 1536}
-BASE = {"name": "BERT-base's shape, random weights, 32 x 36 tokens", "layers": 12, "hidden": 768, "inner": 3072}
+# ratios: metric, row, the row that it is compared with
+MINILM = {"name": "MiniLM-L6, BC5CDR, batch 32", "layers": 6, "hidden": 384, "inner": 1536, "prefix": "", "ratios": [
+    ("ratio_vs_transformers_default_fp32", 0, 2), ("ratio_vs_transformers_grouped_fp32", 0, 3),
+    ("fp32_ratio_vs_transformers_grouped_bf16", 0, 4), ("ratio_vs_transformers_grouped_bf16", 1, 4)]}
+BASE = {"name": "BERT-base's shape, random weights, 32 x 36 tokens", "layers": 12, "hidden": 768, "inner": 3072,
+        "prefix": "bert_base_", "ratios": [("bert_base_ratio_vs_transformers_fp32", 0, 2),
+                                           ("bert_base_ratio_vs_transformers_bf16", 1, 3)]}
 
 
 def run(command, ok=0, environment=None):
@@ -62,7 +66,7 @@ def transformers(*flags):
 
 
 GROUPED = "transformers, length-grouped + fused AdamW, "
-SETS = [
+SETS = [  # nermill's two rows first
     (MINILM, [("nermill, fp32", nermill("fp32")),
               ("nermill, bf16", nermill("bf16")),
               ("transformers, default padding, fp32", transformers("--mode", "default")),
@@ -73,12 +77,6 @@ SETS = [
             ("transformers, fused AdamW, fp32", transformers("--mode", "grouped", "--shape", "base")),
             ("transformers, fused AdamW, bf16 autocast", transformers("--mode", "grouped", "--shape", "base", "--bf16"))]),
 ]
-# metric, row, row that it is compared with
-RATIOS = {
-    "MiniLM-L6": [("ratio_vs_transformers_default_fp32", 0, 2), ("ratio_vs_transformers_grouped_fp32", 0, 3),
-                  ("fp32_ratio_vs_transformers_grouped_bf16", 0, 4), ("ratio_vs_transformers_grouped_bf16", 1, 4)],
-    "BERT-base's": [("bert_base_ratio_vs_transformers_fp32", 0, 2), ("bert_base_ratio_vs_transformers_bf16", 1, 3)],
-}
 
 
 def sgemm_peak(args, shape, rows):
@@ -117,18 +115,16 @@ def measure(args, shape, rows):
 def report(args, shape, rows):
     rates, by_cpu, rounds, memory, peak = measure(args, shape, rows)
     share = rates[0] * flops_per_token(shape) / (peak * 1e9)
-    fp32, bf16 = (next(r for r, (name, _) in zip(rates, rows) if name.startswith("nermill") and name.endswith(p))
-                  for p in ("fp32", "bf16"))
+    fp32, bf16 = rates[:2]
     print(f"{shape['name']}: {args.threads} threads, {args.rounds} rounds\n")
-    print(f"{'':52} {'tokens/s':>9} {'fp32 is':>9} {'bf16 is':>9} {'memory':>9} {'a CPU s':>8}  each round")
+    print(f"{'':58} {'tokens/s':>9} {'fp32 is':>9} {'bf16 is':>9} {'memory':>9} {'a CPU s':>8}  each round")
     for (name, _), rate, each, mb, c in zip(rows, rates, rounds, memory, by_cpu):
-        print(f"{name:52} {rate:9.0f} {fp32 / rate:7.2f} x {bf16 / rate:7.2f} x {mb:6.0f} MB {c:8.0f}  "
+        print(f"{name:58} {rate:9.0f} {fp32 / rate:7.2f} x {bf16 / rate:7.2f} x {mb:6.0f} MB {c:8.0f}  "
               f"{' '.join(f'{r:.0f}' for r in each)}")
     print("\na CPU s: tokens a second of CPU time, of all threads together; nermill's with loading model and data")
     print(f"OpenBLAS's sgemm at these shapes: {peak:.0f} GFLOP/s; fp32 training is {share:.0%} of it\n")
-    first = shape["name"].split()[0].rstrip(",")
-    prefix = "" if shape is MINILM else "bert_base_"
-    lines = [(name, rates[a] / rates[b], "x") for name, a, b in RATIOS[first]]
+    prefix = shape["prefix"]
+    lines = [(name, rates[a] / rates[b], "x") for name, a, b in shape["ratios"]]
     lines += [(prefix + "share_of_sgemm_peak", share, "x"), (prefix + "memory_mb", memory[0], "MB"),
               (prefix + "memory_ratio_vs_transformers", memory[0] / min(memory[2:]), "x")]
     return lines

@@ -232,6 +232,11 @@ static void test_resume_is_bit_exact(void **state)
     nm_training_result_clean_up(&result);
     assert_same_file(path_of("whole/model.safetensors"), path_of("parts/model.safetensors"), true);
     assert_false(nm_file_exists(path_of("parts/checkpoint.json")));
+    struct nm_training less = training(&corpus, path_of("less"));
+    less.checkpointing = true;
+    train(&less, NM_OK, &result);
+    nm_training_result_clean_up(&result);
+    assert_same_file(path_of("whole/model.safetensors"), path_of("less/model.safetensors"), true);
     struct nm_training other = training(&corpus, path_of("other"));
     other.recipe.seed = 14;
     train(&other, NM_OK, &result);
