@@ -383,6 +383,10 @@ static void test_variants(void **state)
     assert_int_equal(f.sample.mentions[1].index, 5);
     assert_int_equal(f.sample.mentions[3].index, 7);
     tear_down(&f);
+    set_up_as(&f, "D\t\u202e-\u200b\n", &policies, NULL); /* of its variants nothing can be seen */
+    align(&f, "a\u202e-\u200b", NULL, 0);
+    assert_int_equal(f.sample.n_mentions, 1);
+    tear_down(&f);
     policies.plurals = policies.hyphens = false;
     set_up_as(&f, blob, &policies, NULL);
     align(&f, "Breast-cancers diagnoses", NULL, 0);

@@ -13,17 +13,23 @@ void nm_variants_init(struct nm_variants *variants)
 {
     *variants = (struct nm_variants){0};
     nm_arena_init(&variants->arena, 0);
+    nm_tokens_init(&variants->tokens);
 }
 
 void nm_variants_clean_up(struct nm_variants *variants)
 {
     free(variants->v);
+    nm_tokens_clean_up(&variants->tokens);
     nm_arena_clean_up(&variants->arena);
     nm_variants_init(variants);
 }
 
+/* Keep a variant that holds anything to be found: `-` between invisible characters leaves nothing. */
 static enum nm_err keep(struct nm_variants *variants, const char *text, size_t len, uint32_t number)
 {
+    enum nm_err err = nm_tokenize(text, len, &variants->tokens);
+    if (err != NM_OK || variants->tokens.count == 0)
+        return err;
     struct nm_pattern *v = nm_array_grow(variants->v, &variants->cap, variants->n + 1, sizeof *v);
     if (v == NULL)
         return NM_ENOMEM;

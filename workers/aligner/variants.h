@@ -12,6 +12,7 @@ struct nm_variants {
     struct nm_pattern *v; /* (n) variant_of is set in each; texts in arena */
     size_t n, cap;
     struct nm_arena arena;
+    struct nm_tokens tokens; /* work space */
 };
 
 void nm_variants_init(struct nm_variants *variants);
