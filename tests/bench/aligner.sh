@@ -4,8 +4,8 @@
 # in the same run, over lists of up to 1,000,000 entities, and samples committed per second.  A table, then JSON lines.
 #
 # NERMILL_DATA           the directory that holds bc5cdr/*.tsv (text and entity list)
-# NERMILL_BENCH_PYTHON   a python with spacy and pyahocorasick (tests/bench/setup.sh makes one); without it the peers
-#                        are left out, and that is said
+# NERMILL_BENCH_PYTHON   a python with spacy and pyahocorasick (pip install spacy pyahocorasick); without it the peers
+#                        are left out, and that is said.  With pyahocorasick every span is held against it, too
 # NERMILL_BENCH_BUILD    a build directory (default: build/release, which is built)
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,8 +1,10 @@
 /* bench_aligner - how fast texts are tokenised and matched, and how fast samples become durable.
  *
  * usage: bench_aligner TEXTS ENTITIES SECONDS [STATE_DIR]
+ *        bench_aligner --spans TEXTS ENTITIES
  * TEXTS and ENTITIES hold one a line.  Prints one JSON object; with STATE_DIR it aligns and commits every text there,
- * acknowledged, COMMIT_GROUP samples a commit.
+ * acknowledged, COMMIT_GROUP samples a commit.  With --spans it prints what is found, to be held against another
+ * matcher: the text's number and the span's first byte and end, a line each.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,6 +110,34 @@ static void bench_matching(const struct lines *texts, const struct lines *entiti
     nm_matcher_destroy(&matcher);
 }
 
+static void print_spans(const struct lines *texts, const struct lines *entities)
+{
+    struct nm_diag diag;
+    struct nm_matcher *matcher;
+    struct nm_tokens tokens;
+    struct nm_matches matches;
+    enum nm_err err = nm_matcher_new(entities->v, entities->n, &matcher, &diag);
+    if (err != NM_OK)
+        die("the entities", err, &diag);
+    nm_tokens_init(&tokens);
+    nm_matches_init(&matches);
+    for (size_t i = 0; i < texts->n; i++) {
+        err = nm_tokenize(texts->v[i].text, texts->v[i].len, &tokens);
+        if (err == NM_OK)
+            err = nm_matcher_run(matcher, texts->v[i].text, &tokens, &matches);
+        if (err != NM_OK)
+            die("a text", err, NULL);
+        for (size_t k = 0; k < matches.count; k++) {
+            const struct nm_match *match = &matches.v[k];
+            (void)printf("%zu %" PRIu32 " %" PRIu32 "\n", i, tokens.v[match->first].start,
+                         tokens.v[match->first + match->count - 1].end);
+        }
+    }
+    nm_matches_clean_up(&matches);
+    nm_tokens_clean_up(&tokens);
+    nm_matcher_destroy(&matcher);
+}
+
 static struct nm_entities *as_set(const struct lines *entities)
 {
     struct nm_entities *set = nm_entities_new();
@@ -173,13 +203,18 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: bench_aligner TEXTS ENTITIES SECONDS [STATE_DIR]\n");
         return 2;
     }
-    read_lines(argv[1], &texts);
-    read_lines(argv[2], &entities);
-    (void)putchar('{');
-    bench_matching(&texts, &entities, strtod(argv[3], NULL));
-    if (argc == 5)
-        bench_commits(&texts, &entities, argv[4]);
-    (void)puts("}");
+    bool spans = strcmp(argv[1], "--spans") == 0;
+    read_lines(argv[1 + spans], &texts);
+    read_lines(argv[2 + spans], &entities);
+    if (spans) {
+        print_spans(&texts, &entities);
+    } else {
+        (void)putchar('{');
+        bench_matching(&texts, &entities, strtod(argv[3], NULL));
+        if (argc == 5)
+            bench_commits(&texts, &entities, argv[4]);
+        (void)puts("}");
+    }
     free(texts.v);
     free(entities.v);
     nm_buf_clean_up(&texts.file);
