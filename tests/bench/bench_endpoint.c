@@ -3,7 +3,7 @@
  *
  *     bench_endpoint [--latency-ms N] [--record FILE]
  *
- * Prints its port.  To every POST it answers with a chat completion, whose sentence holds the terms that stand in
+ * Prints its port.  To every POST it answers with a chat completion, whose sentence holds what stands in
  * quotes behind the last "Terms:" of the request, so that a validating client accepts it; the other words are drawn
  * by the hash of the request.  GET /count answers with how much it has sold.  --record keeps every request's body,
  * one a line.  One thread, level-triggered epoll, HTTP/1.1 with keep-alive; Content-Length is all it knows of bodies.
@@ -66,7 +66,8 @@ static const char *pick(struct nm_rng *rng, const char *const *words, size_t n)
 }
 #define PICK(rng, words) pick(rng, words, sizeof(words) / sizeof *(words))
 
-/* The terms in the body, where a quotation mark is \" : joined by "and"; 0: it asks for none. */
+/* What stands in quotes, which are \" there, behind the last "Terms:" of the body, up to the end of that message:
+ * joined by "and"; 0: nothing. */
 static size_t add_terms(const char *body, size_t len, struct nm_buf *out)
 {
     static const char mark[] = "Terms:";
@@ -75,9 +76,11 @@ static size_t add_terms(const char *body, size_t len, struct nm_buf *out)
         at = next;
     if (at == NULL)
         return 0;
-    const char *line = memmem(at, (size_t)(end - at), "\\n", 2);
+    const char *last = at;
+    while (last < end && *last != '"')
+        last += *last == '\\' ? 2 : 1;
+    end = last < end ? last : end;
     size_t n = 0;
-    end = line != NULL ? line : end;
     while ((at = memmem(at, (size_t)(end - at), "\\\"", 2)) != NULL) {
         const char *close = memmem(at + 2, (size_t)(end - at - 2), "\\\"", 2);
         if (close == NULL)

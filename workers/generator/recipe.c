@@ -361,8 +361,11 @@ static enum nm_err prompt_text(const struct nm_recipe *recipe, const struct nm_m
 {
     struct nm_prompt_text prompt;
     enum nm_err err = render(recipe, task, false, arena, &prompt);
-    for (size_t i = 0; err == NM_OK && i < prompt.n; i++)
-        err = nm_buf_addf(out, "%s\n\n", prompt.messages[i].text);
+    for (size_t i = 0; err == NM_OK && i < prompt.n; i++) {
+        err = nm_buf_adds(out, prompt.messages[i].text);
+        if (err == NM_OK)
+            err = nm_buf_adds(out, "\n\n");
+    }
     return err;
 }
 
