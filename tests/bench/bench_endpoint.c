@@ -103,8 +103,8 @@ static void add_sentence(const char *body, size_t len, struct nm_buf *out)
     must(nm_buf_addf(out, "The %s %s %s ", PICK(&rng, places), PICK(&rng, things), PICK(&rng, verbs)));
     if (add_terms(body, len, out) == 0)
         must(nm_buf_adds(out, "what had been left open"));
-    must(nm_buf_addf(out, " %s and a later part followed after %u months.", PICK(&rng, ends),
-                     2 + (unsigned)nm_rng_below(&rng, 1000)));
+    must(nm_buf_addf(out, " %s and parts of it came %u days and %u weeks later.", PICK(&rng, ends),
+                     2 + (unsigned)nm_rng_below(&rng, 900), 2 + (unsigned)nm_rng_below(&rng, 900)));
 }
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */

@@ -265,7 +265,8 @@ def real_model(bench):
             plain.append(bench.load(server.port, calls, warm_up, seconds, bodies)["tokens_per_s"])
             ours.append(tokens_of_nermill(bench, server, project, warm_up, seconds))
     if not all(plain):
-        sys.exit(f"the model answers nothing within {seconds} s: the machine is too busy")
+        print(f"\nllama.cpp's server answered nothing within {seconds} s: the machine is too busy, and that figure is left out")
+        return None
     share = statistics.mean(ours) / statistics.mean(plain)
     print(f"\nllama.cpp's server, SmolLM2-135M, {calls} calls at once, the same requests in turns of {seconds} s\n")
     for name, runs in (("a plain load generator", plain), ("nermill", ours)):
@@ -301,7 +302,8 @@ def main():
     emit("share_of_ideal_at_500ms", share, "1")
     emit("ratio_vs_data_designer", best.rate / rates["data-designer"], "x")
     emit("ratio_vs_distilabel", best.rate / rates["distilabel"], "x")
-    emit("llm_tokens_share", llm_share, "1")
+    if llm_share is not None:
+        emit("llm_tokens_share", llm_share, "1")
 
 
 if __name__ == "__main__":
