@@ -267,7 +267,6 @@ static enum nm_err note(struct nm_broker *b, uint64_t pages, uint64_t count)
 enum nm_err nm_dedup_turn(struct nm_broker *b)
 {
     struct nm_dedup *d = b->dedup;
-    struct nm_diag why = {""};
     uint64_t pages, count;
     if (!d)
         return NM_OK;
@@ -278,8 +277,8 @@ enum nm_err nm_dedup_turn(struct nm_broker *b)
     if (!nm_keytable_due(d->table) || d->noted_pages)
         return NM_OK;
     enum nm_err err = nm_ledger_turn_keys(b->ledger);
-    if (!err && nm_keytable_begin_sync(d->table, &why))
-        nm_warn("%s", why.text);
+    if (!err)
+        nm_keytable_begin_sync(d->table);
     return err;
 }
 
@@ -310,7 +309,6 @@ static enum nm_err index_response(void *ctx, const struct nm_msg_response *r)
     struct rebuilding *build = ctx;
     struct nm_dedup *d = build->d;
     struct nm_fingerprint print;
-    struct nm_diag why = {""};
     if (!r->accepted)
         return NM_OK;
     if (!nm_fingerprint_decode(r->fingerprint, &print)) {
@@ -332,23 +330,17 @@ static enum nm_err index_response(void *ctx, const struct nm_msg_response *r)
         nm_keytable_put(d->table, key, r->task);
         break;
     }
-    if (!nm_keytable_due(d->table))
-        return NM_OK;
-    enum nm_err err = nm_keytable_begin_sync(d->table, &why); /* for the growth */
-    nm_keytable_wait(d->table);
-    uint64_t pages, count;
-    (void)nm_keytable_synced(d->table, &pages, &count);
-    nm_keytable_committed(d->table, pages);
-    return err;
+    return NM_OK;
 }
 
 /* What the index has is forced to the disk and noted; the journal, which is in it, goes with the next commit. */
 static enum nm_err settle(struct nm_broker *b, struct nm_diag *diag)
 {
     uint64_t pages = 0, count = 0;
-    enum nm_err err = nm_keytable_begin_sync(b->dedup->table, diag);
+    enum nm_err err = NM_OK;
+    nm_keytable_begin_sync(b->dedup->table);
     nm_keytable_wait(b->dedup->table);
-    if (!err && !nm_keytable_synced(b->dedup->table, &pages, &count))
+    if (!nm_keytable_synced(b->dedup->table, &pages, &count))
         err = nm_fail(diag, NM_EIO, "the index of duplicates can't be written");
     if (!err)
         err = note(b, pages, count);

@@ -16,9 +16,11 @@
 enum {
     PAGE = 4096,
     SLOTS = PAGE / 16,
-    FIRST_PAGES = 64,
-    FILL = 104,         /* keys a page on the average: one that is to be split next has up to twice as many */
-    SYNC_MIN = 1 << 20, /* keys put before a sync is worth it */
+    FIRST_PAGES = 4096, /* 16 MiB: until pages are noted as split, what they gave away keeps its room */
+    FILL = 96,          /* keys a page on the average: one that is to be split next has up to twice as many */
+    ROOM_MIN = 256,     /* pages that the file grows by: 1 to 256 MiB */
+    ROOM_MAX = 1 << 16,
+    SYNC_MIN = 1 << 17, /* keys put before a sync is worth it */
     SYNC_PART = 8       /* or that part of those there are: each page that is written has several new ones */
 };
 
@@ -37,9 +39,12 @@ struct header {
 struct nm_keytable {
     int fd;
     unsigned char *map; /* a page for the header, then the pages */
-    uint64_t pages, durable;
+    uint64_t pages;     /* in use */
+    uint64_t room;      /* in the file and the map */
+    uint64_t durable;   /* as noted by the last commit */
     uint64_t count, lost, since;
-    uint64_t sync_pages, sync_count; /* as they were when the sync began */
+    uint64_t grow_at;                /* keys at which a page is split */
+    uint64_t sync_pages, sync_count; /* as they were when the last sync began */
     bool syncing, has_thread, failed;
     atomic_bool written;
     pthread_t thread;
@@ -88,14 +93,19 @@ size_t nm_keytable_get(const struct nm_keytable *t, uint64_t key, uint64_t value
     return n;
 }
 
-/* Its key has moved to another page, in the durable table too: nobody will look for it here. */
+static void grow(struct nm_keytable *t);
+
+/* Its key has moved to another page, in every table that a crash may leave us with: nobody will look for it here. */
 static bool has_moved(const struct nm_keytable *t, const struct slot *slot, uint64_t page)
 {
-    return page_of(slot->key, t->pages) != page && page_of(slot->key, t->durable) != page;
+    return page_of(slot->key, t->pages) != page && page_of(slot->key, t->durable) != page &&
+           page_of(slot->key, t->sync_pages) != page;
 }
 
 void nm_keytable_put(struct nm_keytable *t, uint64_t key, uint64_t value)
 {
+    if (t->count >= t->grow_at)
+        grow(t);
     uint64_t mixed = spread(key);
     uint64_t page = page_of(mixed, t->pages);
     struct slot *slots = slots_of(t, page);
@@ -125,10 +135,10 @@ void nm_keytable_put(struct nm_keytable *t, uint64_t key, uint64_t value)
 /* ---- growing --------------------------------------------------------------------------------- */
 
 /* Room on the disk first: a page of the map that the disk has no room for would end the process. */
-static enum nm_err resize(struct nm_keytable *t, uint64_t pages)
+static enum nm_err make_room(struct nm_keytable *t, uint64_t room)
 {
-    size_t before = (size_t)(t->pages + 1) * PAGE;
-    size_t bytes = (size_t)(pages + 1) * PAGE;
+    size_t before = (size_t)(t->room + 1) * PAGE;
+    size_t bytes = (size_t)(room + 1) * PAGE;
     int rc = posix_fallocate(t->fd, 0, (off_t)bytes);
     if (rc != 0)
         return nm_err_from_errno(rc);
@@ -138,6 +148,7 @@ static enum nm_err resize(struct nm_keytable *t, uint64_t pages)
         return nm_err_from_errno(errno);
     (void)madvise(map, bytes, MADV_RANDOM);
     t->map = map;
+    t->room = room;
     return NM_OK;
 }
 
@@ -160,45 +171,47 @@ static void split(struct nm_keytable *t)
     }
 }
 
+/* A page more for each so many keys.  A disk that is full is asked again a while later; until then pages fill up. */
+static void grow(struct nm_keytable *t)
+{
+    enum nm_err err = NM_OK;
+    if (t->pages == t->room) {
+        uint64_t more = t->pages / 16 < ROOM_MAX ? t->pages / 16 : ROOM_MAX;
+        err = make_room(t, t->room + (more > ROOM_MIN ? more : ROOM_MIN));
+    }
+    if (err)
+        nm_warn("the index of duplicates can't grow: %s", nm_err_name(err));
+    else
+        split(t);
+    t->grow_at = err ? t->count + ROOM_MIN * FILL : t->pages * FILL;
+}
+
+/* ---- to the disk ----------------------------------------------------------------------------- */
+
 static uint64_t epoch(const struct nm_keytable *t)
 {
     uint64_t part = t->count / SYNC_PART;
     return part > SYNC_MIN ? part : SYNC_MIN;
 }
 
-static enum nm_err grow(struct nm_keytable *t)
-{
-    uint64_t wanted = (t->count + epoch(t) + epoch(t) / 4) / FILL + 1;
-    if (wanted <= t->pages)
-        return NM_OK;
-    enum nm_err err = resize(t, wanted);
-    while (!err && t->pages < wanted)
-        split(t);
-    return err;
-}
-
-/* ---- to the disk ----------------------------------------------------------------------------- */
-
 bool nm_keytable_due(const struct nm_keytable *t)
 {
     return !t->syncing && t->since >= epoch(t);
 }
 
+/* By the file, not the map, which may move meanwhile; Linux knows what was written through a map. */
 static void *write_out(void *ctx)
 {
     struct nm_keytable *t = ctx;
-    t->failed = msync(t->map, (size_t)(t->sync_pages + 1) * PAGE, MS_SYNC) != 0;
+    t->failed = fsync(t->fd) != 0;
     atomic_store(&t->written, true);
     return NULL;
 }
 
-enum nm_err nm_keytable_begin_sync(struct nm_keytable *t, struct nm_diag *diag)
+void nm_keytable_begin_sync(struct nm_keytable *t)
 {
-    enum nm_err err = t->syncing ? NM_OK : grow(t);
-    if (err)
-        (void)nm_fail(diag, err, "the index of duplicates can't grow: %s", nm_err_name(err));
     if (t->syncing)
-        return NM_OK;
+        return;
     t->syncing = true;
     t->since = 0;
     t->sync_pages = t->pages;
@@ -207,7 +220,6 @@ enum nm_err nm_keytable_begin_sync(struct nm_keytable *t, struct nm_diag *diag)
     t->has_thread = pthread_create(&t->thread, NULL, write_out, t) == 0;
     if (!t->has_thread)
         write_out(t);
-    return err;
 }
 
 bool nm_keytable_synced(struct nm_keytable *t, uint64_t *pages, uint64_t *count)
@@ -251,10 +263,11 @@ static enum nm_err map_file(struct nm_keytable *t, uint64_t id, uint64_t pages, 
 {
     enum nm_err err = fresh && ftruncate(t->fd, 0) != 0 ? nm_err_from_errno(errno) : NM_OK;
     if (!err)
-        err = resize(t, fresh ? FIRST_PAGES : pages);
+        err = make_room(t, fresh ? FIRST_PAGES : pages);
     if (err)
         return err;
-    t->pages = t->durable = fresh ? FIRST_PAGES : pages;
+    t->pages = t->durable = t->sync_pages = fresh ? FIRST_PAGES : pages;
+    t->grow_at = t->pages * FILL;
     struct header header = {.id = id};
     memcpy(header.magic, magic, sizeof magic);
     memcpy(t->map, &header, sizeof header);
@@ -290,7 +303,7 @@ void nm_keytable_close(struct nm_keytable **table)
         return;
     nm_keytable_wait(t);
     if (t->map)
-        (void)munmap(t->map, (size_t)(t->pages + 1) * PAGE);
+        (void)munmap(t->map, (size_t)(t->room + 1) * PAGE);
     if (t->fd >= 0)
         (void)close(t->fd);
     free(t);
@@ -308,5 +321,5 @@ uint64_t nm_keytable_lost(const struct nm_keytable *t)
 
 uint64_t nm_keytable_bytes(const struct nm_keytable *t)
 {
-    return (t->pages + 1) * PAGE;
+    return (t->room + 1) * PAGE;
 }

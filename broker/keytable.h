@@ -54,10 +54,9 @@ uint64_t nm_keytable_bytes(const struct nm_keytable *table); /* of the file */
 /* nm_keytable_due - enough has been put since the last sync, and none is under way. */
 bool nm_keytable_due(const struct nm_keytable *table);
 
-/* nm_keytable_begin_sync - grow as far as is needed, and have everything written by a thread.  What was put before is
- * on the disk once nm_keytable_synced says so (true; *pages, *count: to be noted with the commit).  NM_EFULL: it
- * can't grow; it is written all the same. */
-enum nm_err nm_keytable_begin_sync(struct nm_keytable *table, struct nm_diag *diag);
+/* nm_keytable_begin_sync - have everything written by a thread.  What was put before is on the disk once
+ * nm_keytable_synced says so (true; *pages, *count: to be noted with the commit). */
+void nm_keytable_begin_sync(struct nm_keytable *table);
 bool nm_keytable_synced(struct nm_keytable *table, uint64_t *pages, uint64_t *count);
 void nm_keytable_wait(struct nm_keytable *table); /* for the thread: synced is true then */
 

@@ -12,6 +12,13 @@ static bool is_word_char(int32_t cp)
     return nm_utf8_is_letter(cp) || nm_utf8_is_digit(cp) || nm_utf8_is_mark(cp);
 }
 
+static int32_t lower(int32_t cp)
+{
+    if (cp < 128)
+        return cp >= 'A' && cp <= 'Z' ? cp + ('a' - 'A') : cp;
+    return nm_utf8_lower(cp);
+}
+
 /* FNV-1a over code points, mixed at its end: words are short, and a call for each would cost more than the hashing.
  */
 enum nm_err nm_folded_split(struct nm_str text, struct nm_arena *arena, struct nm_folded_text *words)
@@ -26,8 +33,8 @@ enum nm_err nm_folded_split(struct nm_str text, struct nm_arena *arena, struct n
     if (!words->at)
         return NM_ENOMEM;
     for (size_t i = 0; i < text.len; point++) {
-        int32_t cp;
-        int bytes = nm_utf8_next(text.ptr + i, text.len - i, &cp);
+        int32_t cp = (unsigned char)text.ptr[i];
+        int bytes = cp < 128 ? 1 : nm_utf8_next(text.ptr + i, text.len - i, &cp);
         if (bytes < 0)
             return NM_EFORMAT;
         i += (size_t)bytes;
@@ -37,7 +44,7 @@ enum nm_err nm_folded_split(struct nm_str text, struct nm_arena *arena, struct n
             hash = fnv_start;
         }
         if (word) {
-            hash = (hash ^ (uint64_t)nm_utf8_lower(cp)) * fnv_prime;
+            hash = (hash ^ (uint64_t)lower(cp)) * fnv_prime;
             words->at[words->n - 1].hash = nm_mix64(hash);
             words->at[words->n - 1].end = point + 1;
         }

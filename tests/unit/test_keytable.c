@@ -34,9 +34,8 @@ static struct nm_keytable *open_table(uint64_t pages, uint64_t count, bool expec
 
 static uint64_t sync_table(struct nm_keytable *table, uint64_t *count)
 {
-    struct nm_diag diag = {""};
     uint64_t pages = 0;
-    assert_int_equal(nm_keytable_begin_sync(table, &diag), NM_OK);
+    nm_keytable_begin_sync(table);
     nm_keytable_wait(table);
     assert_true(nm_keytable_synced(table, &pages, count));
     assert_false(nm_keytable_synced(table, &pages, count)); /* said once */
@@ -60,11 +59,11 @@ static void check_has(const struct nm_keytable *table, uint64_t from, uint64_t t
 static void test_grows_and_comes_back(void **state)
 {
     (void)state;
-    enum { N = 150000, STEP = 30000 };
+    enum { N = 700000, STEP = 50000 };
     uint64_t values[NM_KEYTABLE_VALUES], pages = 0, count = 0;
     struct nm_keytable *table = open_table(0, 0, true);
     for (uint64_t i = 0; i < N; i++) {
-        if (i % STEP == 0) { /* room for more than a million at once is made */
+        if (i % STEP == STEP - 1) { /* what has moved may be overwritten from now on */
             pages = sync_table(table, &count);
             nm_keytable_committed(table, pages);
         }
@@ -103,26 +102,6 @@ static void test_many_under_one_key(void **state)
     nm_keytable_close(&table);
 }
 
-/* Without growth a table fills up; what finds no slot is counted, and the rest stays right. */
-static void test_full(void **state)
-{
-    (void)state;
-    enum { N = 30000 };
-    uint64_t values[NM_KEYTABLE_VALUES], there = 0;
-    struct nm_keytable *table = open_table(0, 0, true);
-    for (uint64_t i = 0; i < N; i++)
-        nm_keytable_put(table, key(i), i);
-    for (uint64_t i = 0; i < N; i++) {
-        size_t n = nm_keytable_get(table, key(i), values);
-        assert_true(n == 0 || (n == 1 && values[0] == i));
-        there += n;
-    }
-    assert_int_equal(there, nm_keytable_count(table));
-    assert_int_equal(there + nm_keytable_lost(table), N);
-    assert_true(nm_keytable_lost(table) > 0);
-    nm_keytable_close(&table);
-}
-
 static unsigned char *slurp(size_t *len)
 {
     struct stat st;
@@ -141,10 +120,10 @@ static unsigned char *slurp(size_t *len)
 static void test_any_mixture_of_pages(void **state)
 {
     (void)state;
-    enum { BEFORE = 40000, AFTER = 90000 };
+    enum { BEFORE = 420000, AFTER = 560000 };
     struct nm_rng rng;
     nm_rng_init(&rng, 3);
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 3; round++) {
         uint64_t values[NM_KEYTABLE_VALUES], count, pages;
         size_t old_len, new_len;
         (void)unlink(path);
@@ -205,7 +184,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_grows_and_comes_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_under_one_key, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_any_mixture_of_pages, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("unit.keytable", tests, NULL, NULL);
