@@ -75,6 +75,7 @@ def main():
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 seconds = time.monotonic() - begin
                 accepted, _, calls = map(int, re.findall(r"(?m)^(\d+) of (\d+) samples accepted, (\d+) calls$", done.stdout)[-1])
+                print(f"{strategy}: {accepted} of {samples} in {seconds:.0f} s, {calls} calls", flush=True)
                 rows.append((strategy, words, accepted, calls, seconds))
         finally:
             server.terminate()

@@ -35,6 +35,7 @@ class Preview(GeneratorCase):
         self.assertRegex(result.stdout, r"\[\w+\|(Fruit|Town)\]")
         self.assertIn("3 of 3 samples accepted", result.stdout)
         self.assertIn("user> Terms:", result.stdout)
+        self.assertRegex(result.stdout, r"(?m)^  passes: utf8, .*truncated")
         self.assertEqual(sorted(os.listdir(self.dir / "project")), ["Fruit.txt", "Town.txt", "project.yaml"])
 
     def test_rejection_is_shown_and_told_to_the_model(self):
@@ -43,6 +44,7 @@ class Preview(GeneratorCase):
             result = self.preview(project, "-v")
             self.assertEqual(result.returncode, EXIT_OK, result.stderr)
             self.assertIn("rejected, entity_missing: the term", result.stdout)
+            self.assertIn("\n  fails: entity_missing\n", result.stdout)
             retries = [body for body in llm.bodies if b"entity_missing" in body]
             self.assertEqual(len(retries), 3)
 

@@ -3,14 +3,13 @@ look is a call like any other: never made twice, whatever is killed.  Markup: th
 """
 
 import json
-import os
 import signal
 import subprocess
 import unittest
 
 from fake_llm import FakeLLM
 from harness import program
-from test_run import CONCURRENCY, FRUIT, TOWNS, RunCase, children
+from test_run import CONCURRENCY, FRUIT, TOWNS, RunCase
 
 LABELS = {**{word: "Fruit" for word in FRUIT}, **{word: "Town" for word in TOWNS}}
 TYPES = ("Fruit", "Town")
@@ -46,12 +45,21 @@ class Verified(RunCase):
             seen += len(states)
         self.assertTrue(seen)
 
+    def check_data(self, project, samples, masked=()):
+        """And each listed word is a span of the data set: of its type, or masked."""
+        lines = super().check_data(project, samples)
+        for line in lines:
+            spans = {line["text"][e["start"]:e["end"]]: e["type"] for e in line["entities"]}
+            for word in self.words(line["text"]):
+                self.assertEqual(spans.get(word, "absent"), None if word in masked else LABELS[word], line)
+        return lines
+
     def test_mask(self):
         with FakeLLM(FRUIT + TOWNS, reject_share=0.2, labels=LABELS, blind=BLIND) as llm:
             project = self.make(llm, samples=40, more="verification: {mode: mask}\n")
             process = self.start(project)
             self.finish(process)
-            lines = self.check_data(project, 40)
+            lines = self.check_data(project, 40, BLIND)
             self.check_mentions(project, lines, BLIND)
             self.assertTrue(any(word in line["text"] for line in lines for word in BLIND))
             self.assertEqual(llm.bought_again(), 0)
@@ -91,13 +99,7 @@ class Verified(RunCase):
         with FakeLLM(FRUIT + TOWNS, delay=0.03, reject_share=0.1, labels=LABELS) as llm:
             project = self.make(llm, samples=120, more="verification: {mode: mask}\n")
             process = self.start(project)
-            accepted = 10
-            for victim in ("broker", "generator-1", "aligner-1") * 2:
-                self.wait_accepted(project, process, accepted)
-                pid = self.wait_for(lambda name=victim: children(process.pid).get(name), process)
-                os.kill(pid, signal.SIGKILL)
-                self.wait_for(lambda name=victim, old=pid: children(process.pid).get(name, old) != old, process)
-                accepted += 12
+            self.kill_each_in_turn(project, process, 12)
             self.finish(process)
             self.check_data(project, 120)
             self.assertLessEqual(llm.bought_again(), 2 * CONCURRENCY, "more than was on the wire at two kills")

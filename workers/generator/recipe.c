@@ -414,6 +414,8 @@ static enum nm_err judge_look(const struct nm_recipe *recipe, const struct nm_ms
     enum nm_err err = nm_verify(&in, arena, &result);
     if (err != NM_OK)
         return err;
+    if (strcmp(reply->finish_reason, "length") == 0) /* what would have come is not known */
+        result.readable = false;
     bool unsure = result.unsure_end > result.unsure_start;
     bool dropped = unsure && recipe->project->verification.mode == NM_VERIFY_DROP;
     *verdict = (struct nm_recipe_verdict){.accepted = result.readable && !dropped,
