@@ -55,7 +55,11 @@ class Export(harness.Case):
     def test_conll2003_blank(self):
         data = self.write("blank.conll", "New York\tB-TOWN\n")
         result = self.nermill("export", data, "--format", "conll2003")
-        self.assert_fails(result, harness.EXIT_INPUT, "holds a blank")
+        self.assert_fails(result, harness.EXIT_INPUT, "blank.conll:1", "holds a blank")
+
+    def test_conll_tab(self):
+        data = self.write("tab.jsonl", '{"tokens": ["a\\tb", "c"], "tags": ["O", "O"]}\n')
+        self.assert_fails(self.nermill("export", data, "--format", "conll"), harness.EXIT_INPUT, "task 1", "holds a tab")
 
     def test_jsonl_is_what_it_was(self):
         data = self.data(document="d")

@@ -91,10 +91,39 @@ enum nm_err nm_format_done(struct nm_writer *w, const struct nm_record *record, 
                    nm_err_name(err));
 }
 
+static bool is_column(const char *s, size_t len, const char *separators)
+{
+    for (size_t i = 0; i < len; i++)
+        if (s[i] != '\0' && strchr(separators, s[i]) != NULL)
+            return false;
+    return len > 0;
+}
+
+bool nm_format_fits(const struct nm_msg_sample *sample, const char *separators)
+{
+    for (size_t i = 0; i < sample->n_tokens; i++) {
+        const struct nm_msg_token *token = &sample->tokens[i];
+        if (token->start >= token->end || token->end > sample->text.len ||
+            !is_column(sample->text.ptr + token->start, token->end - token->start, separators) ||
+            !is_column(token->tag.ptr, token->tag.len, separators))
+            return false;
+    }
+    return true;
+}
+
+enum nm_err nm_format_misfit(const struct nm_record *record, const char *what, struct nm_diag *diag)
+{
+    return nm_fail(diag, NM_EFORMAT, "%s%stask %" PRIu64 ": a token or type %s",
+                   record->source.len > 0 ? record->source.ptr : "", record->source.len > 0 ? ": " : "",
+                   record->sample.task, what);
+}
+
 /* ---- CoNLL, two columns; JSON lines ---------------------------------------------------------------------------- */
 
 static enum nm_err write_conll(struct nm_writer *w, const struct nm_record *record, struct nm_diag *diag)
 {
+    if (!nm_format_fits(&record->sample, "\t\n\r"))
+        return nm_format_misfit(record, "holds a tab or a line end, which no column can", diag);
     return nm_format_done(w, record, nm_write_conll(&record->sample, &w->buf), diag);
 }
 

@@ -63,6 +63,11 @@ enum nm_err nm_format_flush(struct nm_writer *w, struct nm_diag *diag);
 enum nm_err nm_format_done(struct nm_writer *w, const struct nm_record *record, enum nm_err err,
                            struct nm_diag *diag);
 
+/* nm_format_fits - false: a token or a tag of the sample is empty, or holds one of the separators that would end its
+ * column.  nm_format_misfit - the line about that, and NM_EFORMAT. */
+bool nm_format_fits(const struct nm_msg_sample *sample, const char *separators);
+enum nm_err nm_format_misfit(const struct nm_record *record, const char *what, struct nm_diag *diag);
+
 /* The writers, a file each. */
 extern const struct nm_format nm_format_conll, nm_format_conll2003, nm_format_jsonl, nm_format_spacy,
     nm_format_labelstudio, nm_format_doccano, nm_format_brat;

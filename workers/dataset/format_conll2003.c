@@ -29,24 +29,11 @@ static enum nm_err add_document(struct nm_writer *w, struct nm_str document)
     return own->document != NULL ? nm_buf_adds(&w->buf, "-DOCSTART- -X- -X- O\n\n") : NM_ENOMEM;
 }
 
-/* White space would be read as the end of a column. */
-static bool is_one_column(const char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (s[i] == ' ' || (s[i] >= '\t' && s[i] <= '\r'))
-            return false;
-    return len > 0;
-}
-
 static enum nm_err add_sample(struct nm_writer *w, const struct nm_msg_sample *sample)
 {
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sample->n_tokens && err == NM_OK; i++) {
         const struct nm_msg_token *token = &sample->tokens[i];
-        if (token->start > token->end || token->end > sample->text.len ||
-            !is_one_column(sample->text.ptr + token->start, token->end - token->start) ||
-            !is_one_column(token->tag.ptr, token->tag.len))
-            return NM_EFORMAT;
         err = nm_buf_add(&w->buf, sample->text.ptr + token->start, token->end - token->start);
         if (err == NM_OK)
             err = nm_buf_addf(&w->buf, " -X- _ %.*s\n", (int)token->tag.len, token->tag.ptr);
@@ -56,14 +43,11 @@ static enum nm_err add_sample(struct nm_writer *w, const struct nm_msg_sample *s
 
 static enum nm_err record(struct nm_writer *w, const struct nm_record *record, struct nm_diag *diag)
 {
+    if (!nm_format_fits(&record->sample, " \t\n\v\f\r"))
+        return nm_format_misfit(record, "holds a blank, which parts the columns of conll2003: use conll", diag);
     enum nm_err err = add_document(w, record->document);
     if (err == NM_OK)
         err = add_sample(w, &record->sample);
-    if (err == NM_EFORMAT)
-        return nm_fail(diag, err,
-                       "task %llu: a token or type holds a blank, which conll2003 parts columns by: use conll, whose "
-                       "columns are parted by tabs",
-                       (unsigned long long)record->sample.task);
     return nm_format_done(w, record, err, diag);
 }
 
