@@ -10,10 +10,6 @@
 # TMPDIR                     where every server keeps its files (default: /tmp): the disk that is measured
 set -eu
 cd "$(dirname "$0")/../.."
-build=${NERMILL_BENCH_BUILD:-}
-if [ -z "$build" ]; then
-    build=build/release
-    cmake --preset release >/dev/null
-    cmake --build --preset release --target nermill-broker bench_broker bench_queues >/dev/null
-fi
+. tests/bench/build.sh
+bench_build nermill-broker bench_broker bench_queues
 exec python3 tests/bench/broker.py "$build/bin" "$@"

@@ -7,10 +7,6 @@
 # NERMILL_BENCH_BUILD        a build directory (default: build/release, which is built)
 set -eu
 cd "$(dirname "$0")/../.."
-build=${NERMILL_BENCH_BUILD:-}
-if [ -z "$build" ]; then
-    build=build/release
-    cmake --preset release >/dev/null
-    cmake --build --preset release --target nermill nermill-broker nermill-generator nermill-aligner >/dev/null
-fi
+. tests/bench/build.sh
+bench_build nermill nermill-broker nermill-generator nermill-aligner
 NM_BIN=$(realpath "$build/bin") PYTHONPATH=tests/integration exec python3 tests/bench/desk.py "$@"

@@ -11,12 +11,8 @@
 # TMPDIR                      where spool and ledger are (default: /tmp): the disk that is measured
 set -eu
 cd "$(dirname "$0")/../.."
-build=${NERMILL_BENCH_BUILD:-}
-if [ -z "$build" ]; then
-    build=build/release
-    cmake --preset release >/dev/null
-    cmake --build --preset release --target nermill nermill-broker nermill-generator bench_endpoint bench_load bench_sink >/dev/null
-fi
+. tests/bench/build.sh
+bench_build nermill nermill-broker nermill-generator bench_endpoint bench_load bench_sink
 if [ -z "${NERMILL_GENERATORS_PYTHON:-}" ]; then
     set_up=$(bash tests/bench/setup.sh generators)
     eval "$set_up"
