@@ -12,7 +12,7 @@
 #include "workers/generator/batch_parts.h"
 #include "workers/generator/constraint.h"
 
-enum { BLOB_MS = 30000, WELCOME_MS = 30000, QUIET_MS = 30000, STEP_MS = 100 };
+enum { WELCOME_MS = 30000, QUIET_MS = 30000, STEP_MS = 100 };
 
 static void forget(struct nm_batch *b, struct nm_job *job)
 {
@@ -289,19 +289,9 @@ static enum nm_err message(void *ctx, const struct nm_msg *msg)
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static enum nm_err fetch_part(void *ctx, const char *what, struct nm_buf *out, struct nm_diag *diag)
-{
-    struct nm_batch *b = ctx;
-    return nm_worker_blob(b->worker, what, out, BLOB_MS, diag);
-}
-
 static enum nm_err fetch_project(struct nm_batch *b, struct nm_diag *diag)
 {
-    enum nm_err err = nm_worker_blob(b->worker, "project", &b->body, BLOB_MS, diag);
-    if (err == NM_OK)
-        err = nm_project_parse(nm_buf_str(&b->body), b->body.len, "the broker's project", &b->project, diag);
-    if (err == NM_OK)
-        err = nm_recipe_new(b->project, fetch_part, b, &b->recipe, diag);
+    enum nm_err err = nm_generator_fetch(b->worker, &b->project, &b->recipe, diag);
     if (err == NM_OK && b->project->n_endpoints == 0)
         err = nm_fail(diag, NM_EINVAL, "project %s names no endpoint: add one under endpoints", b->project->name);
     if (err != NM_OK)

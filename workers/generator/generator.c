@@ -17,19 +17,19 @@ enum { TICK_MS = 200, REPORT_MS = 30000, ACK_MS = 5000, BLOB_MS = 30000 };
 
 static enum nm_err fetch_part(void *ctx, const char *what, struct nm_buf *out, struct nm_diag *diag)
 {
-    struct nm_generator *g = ctx;
-    return nm_worker_blob(g->worker, what, out, BLOB_MS, diag);
+    return nm_worker_blob(ctx, what, out, BLOB_MS, diag);
 }
 
-static enum nm_err fetch_project(struct nm_generator *g, struct nm_diag *diag)
+enum nm_err nm_generator_fetch(struct nm_worker *worker, struct nm_project **project, struct nm_recipe **recipe,
+                               struct nm_diag *diag)
 {
     struct nm_buf blob;
     nm_buf_init(&blob, 16U << 20);
-    enum nm_err err = nm_worker_blob(g->worker, "project", &blob, BLOB_MS, diag);
+    enum nm_err err = nm_worker_blob(worker, "project", &blob, BLOB_MS, diag);
     if (err == NM_OK)
-        err = nm_project_parse(nm_buf_str(&blob), blob.len, "the broker's project", &g->project, diag);
+        err = nm_project_parse(nm_buf_str(&blob), blob.len, "the broker's project", project, diag);
     nm_buf_clean_up(&blob);
-    return err == NM_OK ? nm_recipe_new(g->project, fetch_part, g, &g->recipe, diag) : err;
+    return err == NM_OK ? nm_recipe_new(*project, fetch_part, worker, recipe, diag) : err;
 }
 
 static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)
@@ -44,7 +44,7 @@ static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)
     if (err == NM_OK)
         err = nm_worker_join(g->worker, (int)g->options->join_ms, diag);
     if (err == NM_OK)
-        err = fetch_project(g, diag);
+        err = nm_generator_fetch(g->worker, &g->project, &g->recipe, diag);
     if (err == NM_OK)
         err = nm_pool_init(&g->pool, g->project, g->options->project_dir, (uint64_t)nm_clock_wall_ms(), diag);
     if (err != NM_OK)

@@ -39,6 +39,10 @@ struct nm_generator {
     uint64_t calls, answers, accepted, failures;
 };
 
+/* generator.c: nm_generator_fetch - the broker's project, and the recipe made of it, which borrows it. */
+enum nm_err nm_generator_fetch(struct nm_worker *worker, struct nm_project **project, struct nm_recipe **recipe,
+                               struct nm_diag *diag);
+
 /* calls.c: from a queued job to its verdict. */
 void nm_generator_start_calls(struct nm_generator *g);
 /* nm_generator_queue - where a job waits; nm_generator_waiting - how many do; nm_generator_unsent - all of those back
