@@ -320,9 +320,107 @@ static void test_damaged(void **state)
     struct nm_diag diag;
     uint64_t digest;
     nm_buf_init(&blob, 1 << 20);
+    uint64_t damaged = 99;
+    assert_false(nm_samples_damaged(f->s, &damaged));
     assert_int_equal(nm_samples_shard(f->s, 0, &blob, &digest, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "damaged"));
+    assert_true(nm_samples_damaged(f->s, &damaged) && damaged == 0);
     nm_buf_clean_up(&blob);
+}
+
+static void settle_at(struct fixture *f, uint64_t task, uint64_t place)
+{
+    struct nm_msg_hold hold = {.task = task, .attempt = 1, .keep = true, .place = place};
+    assert_int_equal(nm_samples_settle(f->s, &hold), NM_OK);
+}
+
+/* What stands at the places of a shard, as the broker would have it made: text i is that of task 1000 - i. */
+static void make_shard(struct nm_buf *made, uint64_t number, uint64_t first, uint64_t n)
+{
+    struct nm_buf record;
+    nm_buf_init(&record, 1 << 16);
+    assert_int_equal(nm_shard_begin(made, number), NM_OK);
+    for (uint64_t i = first; i < first + n; i++) {
+        char text[32];
+        struct nm_msg_token token = {.start = 0, .end = 1, .tag = nm_str("O")};
+        (void)snprintf(text, sizeof text, "text %d", (int)(1000 - i));
+        struct nm_msg_sample sample = {
+            .task = 1000 - i, .attempt = 1, .text = nm_str(text), .tokens = &token, .n_tokens = 1};
+        nm_buf_reset(&record);
+        assert_int_equal(nm_sample_encode(&sample, &record), NM_OK);
+        assert_int_equal(nm_shard_add(made, record.data, record.len), NM_OK);
+    }
+    assert_int_equal(nm_shard_finish(made), NM_OK);
+    nm_buf_clean_up(&record);
+}
+
+static void put_text(struct fixture *f, uint64_t i)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "text %d", (int)(1000 - i));
+    put(f, 1000 - i, 1, text);
+}
+
+/* Acks in any order: each sample stands where the broker said, and what is behind a hole waits. */
+static void test_places(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t order[] = {3, 0, 1, 4, 2};
+    static const uint64_t count[] = {0, 1, 2, 2, 5};
+    for (size_t k = 0; k < 5; k++) {
+        put_text(f, order[k]);
+        settle_at(f, 1000 - order[k], order[k] + 1);
+        commit(f);
+        assert_int_equal(nm_samples_count(f->s), count[k]);
+    }
+    settle_at(f, 1000, 1); /* acknowledged again */
+    commit(f);
+    assert_int_equal(nm_samples_end(f->s), 5);
+    check_shards(f, 5);
+    /* by a broker that has lost its last commits: the task once more at another place, another task at a taken one */
+    settle_at(f, 996, 6);
+    put_text(f, 6);
+    settle_at(f, 994, 1);
+    commit(f);
+    assert_int_equal(nm_samples_count(f->s), 7);
+    reopen(f);
+    assert_int_equal(nm_samples_count(f->s), 7);
+    check_samples(f, "994.1:text 994 996.1:text 996 997.1:text 997 998.1:text 998 999.1:text 999 1000.1:text 1000 ");
+}
+
+/* A shard is made whole: what is missing is put there, and nothing is changed where something else comes out. */
+static void test_mend(void **state)
+{
+    struct fixture *f = *state;
+    struct nm_buf made;
+    struct nm_diag diag = {""};
+    struct nm_index_shard seal;
+    uint64_t wrong = 1;
+    nm_buf_init(&made, 1 << 20);
+    for (uint64_t i = 0; i < 15; i++)
+        if (i != 4 && i != 12) { /* two were lost */
+            put_text(f, i);
+            settle_at(f, 1000 - i, i + 1);
+        }
+    commit(f);
+    assert_int_equal(nm_samples_count(f->s), 4);
+    assert_int_equal(nm_samples_seal(f->s, 0, &seal, &diag), NM_ENOENT);
+    make_shard(&made, 0, 0, 10);
+    assert_int_equal(nm_samples_mend(f->s, 0, &made, &wrong, &diag), NM_EFORMAT);
+    assert_non_null(strstr(diag.text, "made again and is another"));
+    assert_int_equal(nm_samples_count(f->s), 4);
+    uint64_t digest = nm_hash64(made.data, made.len, 0);
+    assert_int_equal(nm_samples_mend(f->s, 0, &made, &digest, &diag), NM_OK);
+    assert_int_equal(nm_samples_count(f->s), 12);
+    assert_int_equal(nm_samples_seal(f->s, 0, &seal, &diag), NM_OK);
+    assert_true(seal.digest == digest && seal.count == 10);
+    make_shard(&made, 1, 10, 5);
+    assert_int_equal(nm_samples_mend(f->s, 1, &made, NULL, &diag), NM_OK);
+    check_shards(f, 15);
+    assert_int_equal(nm_samples_mend(f->s, 1, &made, NULL, &diag), NM_OK); /* again: nothing changes */
+    reopen(f);
+    check_shards(f, 15);
+    nm_buf_clean_up(&made);
 }
 
 /* A disk that is full in mid-commit changes nothing, and the same commit goes through when there is room again. */
@@ -383,6 +481,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_places, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_mend, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_growth, set_up, tear_down),
     };
