@@ -2,6 +2,7 @@
 what was answered is handed in after a kill -9, and not bought again.
 """
 
+import concurrent.futures
 import os
 import signal
 import socket
@@ -19,8 +20,8 @@ KEY = "sk-very-secret-0123456789"
 
 
 class GeneratorCase(harness.Case):
-    def make(self, url, samples=40, more=""):
-        return self.project(url=url, samples=samples, more=more, Fruit="\n".join(FRUIT) + "\n",
+    def make(self, url, samples=40, more="", name="project"):
+        return self.project(name, url=url, samples=samples, more=more, Fruit="\n".join(FRUIT) + "\n",
                             Town="\n".join(TOWNS) + "\n")
 
     def preview(self, project, *args, **more):
@@ -67,7 +68,7 @@ class BadEndpoints(GeneratorCase):
     def check(self, mode, *words, args=("--give-up", 1)):
         with FakeLLM(FRUIT + TOWNS) as llm:
             llm.steady = mode
-            result = self.preview(self.make(llm.url), *args)
+            result = self.preview(self.make(llm.url, name=mode), *args)
             line = self.assert_fails(result, EXIT_ENDPOINT, "nermill-generator: ", llm.url, *words)
             self.assertLess(len(line), 600)
             return len(llm.bodies) + llm.canaries
@@ -83,12 +84,14 @@ class BadEndpoints(GeneratorCase):
                 self.assertEqual(self.check(mode, word, args=()), 1, "asked again after a final refusal")
 
     def test_trouble_is_tried_again(self):
-        for mode, word in (("429", "too many requests"), ("quota", "quota"), ("500", "500"), ("502", "502"),
-                           ("503", "loading"), ("garbage", "not JSON"), ("empty", "empty"), ("null", "null"),
-                           ("cut", "cut the connection"), ("huge", "over the limit")):
+        modes = (("429", "too many requests"), ("quota", "quota"), ("500", "500"), ("502", "502"), ("503", "loading"),
+                 ("garbage", "not JSON"), ("empty", "empty"), ("null", "null"), ("cut", "cut the connection"),
+                 ("huge", "over the limit"))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            calls = {mode: pool.submit(self.check, mode, word) for mode, word in modes}
+        for mode, _ in modes:
             with self.subTest(mode):
-                calls = self.check(mode, word)
-                self.assertLessEqual(calls, 8, "no back-off")
+                self.assertLessEqual(calls[mode].result(), 8, "no back-off")
 
     def test_slow(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
@@ -114,7 +117,7 @@ class BadEndpoints(GeneratorCase):
     def test_faults_pass(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
             llm.faults = ["503", "good", "500", "cut", "null", "empty", "garbage"]
-            result = self.preview(self.make(llm.url))
+            result = self.preview(self.make(llm.url, more="generation: {constrain: never, attempts: 9}\n"))
             self.assertEqual(result.returncode, EXIT_OK, result.stderr)
             self.assertIn("3 of 3 samples accepted", result.stdout)
             self.assertIn("answers again", result.stderr)
@@ -245,7 +248,7 @@ class Worker(harness.Live, GeneratorCase):
             port = harness.free_port()
             self.broker(self.make(llm.url), port)
             generator = self.generator(port)
-            self.wait_for(lambda: llm.in_flight > 0)
+            self.wait_for(lambda: llm.bodies)  # a canary is answered at once
             generator.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             self.assertIsNone(generator.poll())

@@ -267,8 +267,10 @@ static void on_done(void *ctx, void *call, const struct nm_llm_outcome *outcome)
     e->in_flight--;
     bool answered = nm_pool_judge(e, outcome, &fault);
     if (s->canary) {
-        if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK)
+        if (answered && nm_canary_read(e, outcome->body, outcome->body_len, &why) == NM_OK) {
+            nm_pool_success(&p->pool, e, nm_clock_mono_ms());
             return;
+        }
         if (outcome->status == 400 || outcome->status == 422) {
             nm_canary_refused(e);
             return;
