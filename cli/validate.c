@@ -164,6 +164,8 @@ static int check_all(struct check *check, bool offline)
     check_lists(check);
     if (check->project->generation.template != NULL)
         check_file(check, "generation: template", check->project->generation.template, "template");
+    if (check->project->alignment.learn_from != NULL)
+        check_file(check, "alignment: learn_from", check->project->alignment.learn_from, "learn from");
     if (check->project->gold != NULL)
         check_file(check, "gold", check->project->gold, "gold");
     check_model(check);

@@ -203,10 +203,10 @@ static void test_match(void **state)
               "beta-alanine B-C\n(heart O\nfailure) O",
               got, sizeof got, &diag),
         NM_OK);
-    assert_string_equal(got, "Beta\tB-C\tB-C\n-\tI-C\tI-C\nalanine\tI-C\tI-C\npb\tO\tO\n\n\n"
+    assert_string_equal(got, "Beta\tB-C\tB-C\n-\tI-C\tI-C\nalanine\tI-C\tI-C\npb\tO\tO\n\n"
                              "no\tO\tO\nHeart\tB-D\tB-D\nfailure\tI-D\tI-D\n\n"
-                             "beta-alanine\tB-C\tB-C\n(heart\tO\tB-D\nfailure)\tO\tI-D\n");
-    assert_int_equal(match(blob, "", got, sizeof got, &diag), NM_OK);
+                             "beta-alanine\tB-C\tB-C\n(heart\tO\tB-D\nfailure)\tO\tI-D\n\n");
+    assert_int_equal(match(blob, "", got, sizeof got, &diag), NM_EFORMAT); /* no sentence in it */
     assert_int_equal(match(blob, "one\tO\n\nalone\n", got, sizeof got, &diag), NM_EFORMAT);
     assert_non_null(strstr(diag.text, "conll:3:"));
     assert_int_equal(match(blob, "a\xff\tO\n", got, sizeof got, &diag), NM_EFORMAT);

@@ -6,10 +6,10 @@
 
 #include "common/err.h"
 
-/* nm_match_conll - read the CoNLL file at conll (token first, tag last, TAB- or space-separated, blank lines between
- * sentences) and write "token TAB tag TAB dictionary tag" to out, blank lines kept; the entities are those of the
- * blob file (type TAB text a line).  A sentence's tokens are joined by spaces and aligned like a generated text.
- * NM_ENOENT, NM_EAUTH, NM_EIO, NM_EFORMAT (file and line), NM_ENOMEM. */
-enum nm_err nm_match_conll(const char *blob, const char *conll, FILE *out, struct nm_diag *diag);
+/* nm_match_conll - read the CoNLL file at path (conll.h) and write "token TAB tag TAB dictionary tag" to out, a blank
+ * line behind each sentence; the entities are those of the blob file (type TAB text a line).  A sentence's tokens are
+ * joined by spaces and aligned like a generated text.  NM_ENOENT, NM_EAUTH, NM_EIO, NM_EFORMAT (file and line),
+ * NM_ENOMEM. */
+enum nm_err nm_match_conll(const char *blob, const char *path, FILE *out, struct nm_diag *diag);
 
 #endif
