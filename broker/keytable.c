@@ -270,8 +270,7 @@ static enum nm_err map_file(struct nm_keytable *t, uint64_t id, uint64_t pages, 
     t->grow_at = t->pages * FILL;
     struct header header = {.id = id};
     memcpy(header.magic, magic, sizeof magic);
-    memcpy(t->map, &header, sizeof header);
-    return NM_OK;
+    return pwrite(t->fd, &header, sizeof header, 0) == (ssize_t)sizeof header ? NM_OK : NM_EIO;
 }
 
 enum nm_err nm_keytable_open(const char *path, uint64_t id, uint64_t pages, uint64_t count,

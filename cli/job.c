@@ -398,7 +398,8 @@ enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
         return err;
     for (;;) {
         err = export_once(job, &written, diag);
-        if ((err != NM_OK && err != NM_EFORMAT) || (err == NM_OK && written >= job->stats.aligned))
+        bool absent = err == NM_ENOENT && job->stats.aligned > 0;
+        if ((err != NM_OK && err != NM_EFORMAT && !absent) || (err == NM_OK && written >= job->stats.aligned))
             return err;
         if (written > most)
             end_ms = nm_clock_mono_ms() + MENDING_LIMIT_MS;

@@ -10,7 +10,13 @@ from harness import EXIT_OK, EXIT_USAGE, program
 import test_run
 
 
-class Planted(test_run.WithTraining):
+class Tagged(test_run.WithTraining):
+    """Its encoder and its project, not its tests."""
+
+    test_model_and_scores = test_evaluate = None
+
+
+class Planted(Tagged):
     """Noise in a corpus that a tiny model learns to the last word."""
 
     def plant(self, sentences):
@@ -70,7 +76,7 @@ class Planted(test_run.WithTraining):
         self.assertIn("--out", self.nermill("denoise", noisy, "--model", self.encoder).stderr)
 
 
-class InARun(test_run.WithTraining):
+class InARun(Tagged):
     def test_the_tagger_is_trained_on_the_view(self):
         program("nermill-trainer")
         with FakeLLM(sum(self.LISTS.values(), [])) as llm:
@@ -86,7 +92,7 @@ class InARun(test_run.WithTraining):
             self.assertEqual(record["data"]["sentences"], 60)
 
 
-class LostStore(test_run.WithTraining):
+class LostStore(Tagged):
     def test_a_run_whose_store_is_gone_makes_it_again(self):
         """The aligner's directory is deleted between two runs: its samples come back, and no call is made."""
         with FakeLLM(sum(self.LISTS.values(), [])) as llm:

@@ -104,7 +104,7 @@ static void test_many_under_one_key(void **state)
 
 static unsigned char *slurp(size_t *len)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     unsigned char *data = malloc((size_t)st.st_size);
