@@ -107,7 +107,7 @@ static unsigned char *slurp(size_t *len)
     struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
-    unsigned char *data = malloc((size_t)st.st_size);
+    unsigned char *data = malloc((size_t)st.st_size + 1);
     assert_int_equal(read(fd, data, (size_t)st.st_size), st.st_size);
     (void)close(fd);
     *len = (size_t)st.st_size;
