@@ -1,5 +1,6 @@
 #include "broker/keytable.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -266,6 +267,7 @@ static enum nm_err map_file(struct nm_keytable *t, uint64_t id, uint64_t pages, 
         err = make_room(t, fresh ? FIRST_PAGES : pages);
     if (err)
         return err;
+    assert(t->map != NULL);
     t->pages = t->durable = t->sync_pages = fresh ? FIRST_PAGES : pages;
     t->grow_at = t->pages * FILL;
     struct header header = {.id = id};

@@ -165,7 +165,7 @@ static enum nm_err take_mentions(const struct reading *r, const json_t *list)
     uint64_t end = 0; /* of the one before */
     json_array_foreach(list, i, item)
     {
-        struct nm_text_span span;
+        struct nm_text_span span = {0};
         err = take_span(r, item, &span);
         if (err != NM_OK)
             return err;

@@ -109,11 +109,11 @@ static void write_mistake(void *arg, const struct nm_mistake *m)
     const struct nm_span *any = m->gold != NULL ? m->gold : m->predicted;
     const size_t n = m->sentence->n, from = any->start > CONTEXT ? any->start - CONTEXT : 0;
     const size_t to = any->end + CONTEXT < n ? any->end + CONTEXT : n;
-    json_t *root =
-        json_pack("{s:s, s:s, s:I, s:o, s:o, s:f, s:o, s:o}", "kind", nm_mistake_name(m->kind), "file", e->name,
-                  "line", (json_int_t)(m->sentence->line + any->start), "gold", span_json(e, m->sentence, m->gold),
-                  "predicted", span_json(e, m->sentence, m->predicted), "score", (double)m->score, "left",
-                  words_json(m->sentence, from, any->start), "right", words_json(m->sentence, any->end, to));
+    json_t *root = json_pack("{s:s, s:s, s:I, s:o, s:o, s:f, s:o, s:o}", "kind", nm_mistake_name(m->kind), "file",
+                             e->name, "line", (json_int_t)m->sentence->line + (json_int_t)any->start, "gold",
+                             span_json(e, m->sentence, m->gold), "predicted", span_json(e, m->sentence, m->predicted),
+                             "score", (double)m->score, "left", words_json(m->sentence, from, any->start), "right",
+                             words_json(m->sentence, any->end, to));
     char *line = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (line != NULL)
         fprintf(e->out, "%s\n", line);

@@ -46,6 +46,7 @@ static int run(struct nm_serve *serve, size_t threads, enum nm_precision precisi
     if (err == NM_OK)
         err = nm_serve_run(serve, &diag);
     nm_tagger_clean_up(&tagger);
+    serve->tagger = NULL;
     return err == NM_OK ? NM_EXIT_OK : nm_command_fail("serve", err, &diag);
 }
 
