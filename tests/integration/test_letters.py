@@ -112,9 +112,9 @@ class Letters(DeskCase):
     def test_bury(self):
         with FakeLLM(FRUIT + TOWNS, delay=0.02) as llm:
             llm.gate.clear()
-            # No canary, which would take the first task's place: its own call is to be under way.
+            # No canary, which would take the first task's place: its own call is the one under way.
             self.begin(llm, aligner=True, more="generation: {constrain: never}\n")
-            self.wait_for(lambda: llm.in_flight == 4)
+            self.wait_for(lambda: len(llm.bodies) == 1)
             self.assertEqual(self.desk("peek", 0)["state"], "leased")
             self.assertEqual(self.desk("bury", 0, "--why", "Oslo is no fruit")["was"], "leased")
             letter = self.desk("dead")["dead"][0]
