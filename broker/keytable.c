@@ -24,8 +24,8 @@ enum {
     ROOM_MAX = 1 << 16,
     SYNC_MIN = 1 << 20, /* keys put before a sync is worth it */
     SYNC_PART = 8,      /* or that part of those there are: each page that is written has several new ones */
-    SLICE = 1 << 20,    /* bytes that a sync writes at once, and then rests REST times as long */
-    REST = 4
+    SLICE = 1 << 18,    /* bytes that a sync writes at once, and then rests REST times as long */
+    REST = 9
 };
 
 static const char magic[8] = "NMKEYS1";
