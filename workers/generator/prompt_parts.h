@@ -1,0 +1,59 @@
+/* prompt_parts.h - a compiled template, as prompt_parse.c makes and prompt.c renders it.  Internal. */
+#ifndef NM_GENERATOR_PROMPT_PARTS_H
+#define NM_GENERATOR_PROMPT_PARTS_H
+
+#include "workers/generator/prompt.h"
+
+enum value {
+    V_TERMS,
+    V_ENTITIES,
+    V_NEGATIVE,
+    V_TYPES,
+    V_DEFINITIONS,
+    V_DOMAIN,
+    V_STYLE,
+    V_SECTION,
+    V_WORDS,
+    V_MIN_WORDS,
+    V_MAX_WORDS,
+    V_FEEDBACK,
+    V_RULE,
+    V_DETAIL,
+    V_PREVIOUS,
+    V_QUOTE,
+    V_GUIDELINES,
+    V_MARKUP,
+    V_DECOY,
+    V_EXEMPLARS,
+    V_SENTENCES,
+    V_TEXT,
+    V_COUNT
+};
+
+enum op_kind { OP_TEXT, OP_VALUE, OP_IF, OP_UNLESS, OP_END };
+
+struct op {
+    enum op_kind kind;
+    enum value value;
+    const char *text; /* OP_TEXT: points into the prompt's copy of the template */
+    size_t len;
+    size_t jump; /* OP_IF, OP_UNLESS: index of its OP_END */
+    size_t line;
+};
+
+enum { PARTS_MAX = 64 };
+
+struct part {
+    enum nm_prompt_role role;
+    bool exemplars; /* the place of the user's own, and nothing else */
+    struct op *ops;
+    size_t n, cap;
+};
+
+struct nm_prompt {
+    char *copy;
+    struct part parts[PARTS_MAX];
+    size_t n_parts;
+};
+
+#endif
