@@ -183,7 +183,7 @@ struct nm_project_trainer {
     double dev_share, label_smoothing, gce, layer_decay;
     uint64_t seed;
     uint32_t precision; /* 0 fp32, 1 bf16, 2 what the CPU is fast in */
-    bool gradient_checkpointing;
+    bool gradient_checkpointing, crf;
 };
 
 struct nm_project {

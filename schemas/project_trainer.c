@@ -41,8 +41,12 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
         .layer_decay = nm_value_float(c, "trainer", 0, "layer_decay", in->layer_decay, 1, 0.1, 1),
         .precision = (uint32_t)nm_value_one_of(c, "trainer", 0, "precision", in->precision, 2, precisions, 3),
         .gradient_checkpointing = in->gradient_checkpointing != NULL && *in->gradient_checkpointing,
+        .crf = in->crf != NULL && *in->crf,
         .seed = in->seed != NULL ? *in->seed : 13};
     if (out->recipe != 0 && out->gold_train == NULL)
         nm_value_complain(c, "trainer", 0, "recipe", "%s trains on gold sentences: name them by gold_train",
                           recipes[out->recipe]);
+    if (out->crf && (out->label_smoothing > 0 || out->gce > 0))
+        nm_value_complain(c, "trainer", 0, "crf", "is a loss of whole sentences, %s one of single words: choose one",
+                          out->gce > 0 ? "gce" : "label_smoothing");
 }

@@ -67,6 +67,15 @@ class Mpi(harness.Case):
         again = self.train(2, "of-2")
         self.assertEqual(again.stdout.count("already"), 1, again.stdout)
 
+    def test_crf_layer(self):
+        """The layer's gradients are summed like any other; masked words are in its loss."""
+        self.write("train.conll", self.train_file.read_text().replace("of\tO", "of\t-"))
+        for ranks in (1, 3):
+            result = self.train(ranks, f"crf-{ranks}", "--crf", "on")
+            self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+        self.assert_same_course("crf-1", "crf-3")
+        self.assertTrue((self.dir / "crf-3" / "crf.safetensors").exists())
+
     def test_killed_and_going_on_with_another_number(self):
         self.assertEqual(self.train(1, "whole").returncode, EXIT_OK)
         process = subprocess.Popen(self.command(2, "parts", "--checkpoint-steps", "1"), stdout=subprocess.DEVNULL,

@@ -135,12 +135,44 @@ class Train(TrainerCase):
         self.assert_fails(self.trainer("score", self.write("two.conll", "a O\n")), EXIT_INPUT, "two.conll:1")
 
 
+class CrfLayer(TrainerCase):
+    def test_train_evaluate_predict_serve(self):
+        """Masked words among the gold; what is found is BIO, its scores are probabilities, and the record says how."""
+        masked = self.write("masked.conll", self.train_file.read_text().replace("of\tO", "of\t-").replace("iron\tB-Metal", "iron\t-"))
+        result = self.trainer(*self.train_args("out", "--train", masked, "--gold", self.gold_file, "--epochs", "12", "--crf", "on"))
+        self.assertEqual(result.returncode, EXIT_OK, result.stderr)
+        out = self.dir / "out"
+        card = json.loads((out / "nermill.json").read_text())
+        self.assertEqual(card["recipe"]["crf"], "on")
+        self.assertGreater(card["scores"]["f1"], 0.95)
+        scores = json.loads(self.trainer("evaluate", "--model", out, "--gold", self.gold_file, "--json").stdout)
+        self.assertAlmostEqual(scores["f1"], card["scores"]["f1"], places=9)
+        self.assertEqual(scores["iob2_strict"]["f1"], scores["f1"])  # nothing but BIO is found
+        self.assertLess(scores["calibration"]["error"], 0.2)
+        words = self.write("words.conll", "the\nzinc\n" * 70)  # longer than the model: windows, one chain
+        tagged = self.trainer("predict", "--model", out, "--format", "conll", "--scores", words).stdout.split("\n")
+        self.assertEqual(len(tagged), 142)
+        self.assertEqual([line.split("\t")[1] for line in tagged[:140]], ["O", "B-Metal"] * 70)
+        self.assertTrue(all(0 < float(line.split("\t")[2]) <= 1.000001 for line in tagged[:140]))
+        sure = self.trainer("predict", "--model", out, "--format", "conll", "--sure", "1", words).stdout
+        self.assertEqual({line.split("\t")[1] for line in sure.splitlines() if line}, {"-"})
+        (out / "crf.safetensors").unlink()
+        again = self.trainer(*self.train_args("out", "--train", masked, "--gold", self.gold_file, "--epochs", "12", "--crf", "on"))
+        self.assertNotIn("already", again.stdout)  # half a model is no result
+
+    def test_one_loss_only(self):
+        for loss in ("--gce", "--label-smoothing"):
+            result = self.trainer(*self.train_args("out", "--crf", "on", loss, "0.1"))
+            self.assert_fails(result, EXIT_INPUT, loss[2:], "whole sentences")
+        self.assert_fails(self.trainer(*self.train_args("out", "--crf", "maybe")), EXIT_USAGE, "--crf", "off, on")
+
+
 class Kill(TrainerCase):
     KILLS = int(os.environ.get("NERMILL_TEST_KILLS", "10"))
 
     def args(self, out):
         return self.train_args(out, "--epochs", "24", "--checkpoint-steps", "1", "--gold-train", self.gold_file, "--recipe",
-                               "then", "--gold-epochs", "24", "--dev-share", "0.2")
+                               "then", "--gold-epochs", "24", "--dev-share", "0.2", "--crf", "on")
 
     def step(self, out):
         index = self.dir / out / "checkpoint.json"
@@ -165,8 +197,9 @@ class Kill(TrainerCase):
         self.assertGreaterEqual(self.step("parts"), self.KILLS)
         result = self.trainer(*self.args("parts"))
         self.assertEqual(result.returncode, EXIT_OK, result.stderr)
-        whole, parts = (self.dir / d / "model.safetensors" for d in ("whole", "parts"))
-        self.assertEqual(whole.read_bytes(), parts.read_bytes())
+        for name in ("model.safetensors", "crf.safetensors"):
+            whole, parts = (self.dir / d / name for d in ("whole", "parts"))
+            self.assertEqual(whole.read_bytes(), parts.read_bytes())
         self.assertEqual([p.name for p in (self.dir / "parts").glob("checkpoint*")], [])
         self.assertFalse((self.dir / "parts" / "best").exists())
 
@@ -259,9 +292,12 @@ class Transformers(TrainerCase):
         python = os.environ.get("NERMILL_TORCH_PYTHON")
         if not python:
             self.skipTest("set NERMILL_TORCH_PYTHON to a Python with torch and transformers to compare with them")
-        out = self.trained()
-        result = subprocess.run(
-            [python, HERE / "transformers_load.py", harness.program("nermill-trainer"), out, self.gold_file],
-            capture_output=True, text=True, timeout=300, check=False)
-        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
-        self.assertIn("the same tags", result.stdout)
+        with_crf = self.trainer(*self.train_args("crf", "--epochs", "12", "--crf", "on"))
+        self.assertEqual(with_crf.returncode, EXIT_OK, with_crf.stderr)
+        for out, word in ((self.trained(), ""), (self.dir / "crf", "CRF")):
+            result = subprocess.run(
+                [python, HERE / "transformers_load.py", harness.program("nermill-trainer"), out, self.gold_file],
+                capture_output=True, text=True, timeout=300, check=False)
+            self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+            self.assertIn("the same tags", result.stdout)
+            self.assertTrue(result.stdout.startswith(word), result.stdout)

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""A model that nermill saved, loaded by transformers: the same tags, and the same probabilities to 1e-4.
+"""A model that nermill saved, loaded by transformers: the same tags, and the same probabilities to 1e-4.  Where a CRF layer
+stands beside it, its file is read, too, and transformers' logits are decoded by it here.
 
 usage: transformers_load.py NERMILL_TRAINER MODEL_DIR FILE.conll [LIMIT]
-Needs: torch transformers.  Exit code 0: equal; 1: not.
+Needs: torch transformers safetensors.  Exit code 0: equal; 1: not.
 """
+import os
 import subprocess
 import sys
 import tempfile
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 TOLERANCE = 1e-4
@@ -35,19 +38,52 @@ def ask_nermill(program, model, sentences):
     return [[line.split("\t")[1:] for line in block.split("\n") if line] for block in out.split("\n\n") if block.strip()]
 
 
+class Crf:
+    """By pytorch-crf's names; what BIO rules out is not in the file."""
+
+    def __init__(self, path, names):
+        layer = {name: tensor.double() for name, tensor in load_file(path).items()}
+        labels = [names[i] for i in range(len(names))]
+        never = float("-inf")
+        for i, now in enumerate(labels):
+            if now[0] == "I":
+                layer["start_transitions"][i] = never
+                for j, before in enumerate(labels):
+                    if before[0] == "O" or before[1:] != now[1:]:
+                        layer["transitions"][j, i] = never
+        self.start, self.pairs, self.end = (layer[n] for n in ("start_transitions", "transitions", "end_transitions"))
+
+    def ways(self, emissions, total):
+        score = self.start + emissions[0]
+        for row in emissions[1:]:
+            score = total(score[:, None] + self.pairs, 0) + row
+        return total(score + self.end, 0)
+
+    def decode(self, emissions):
+        """Best labels and marginals: how the best score, and the sum, change with an emission."""
+        emissions = emissions.double().requires_grad_()
+        best, = torch.autograd.grad(self.ways(emissions, lambda x, dim: x.max(dim).values), emissions)
+        marginals, = torch.autograd.grad(self.ways(emissions, torch.logsumexp), emissions)
+        return best.argmax(-1).tolist(), marginals.nan_to_num()
+
+
 def ask_transformers(model_dir, sentences):
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForTokenClassification.from_pretrained(model_dir).eval()
     names = model.config.id2label
+    layer = os.path.join(model_dir, "crf.safetensors")
+    crf = Crf(layer, names) if os.path.exists(layer) else None
     for words in sentences:
         e = tokenizer(words, is_split_into_words=True, return_tensors="pt")
         with torch.no_grad():
-            probabilities = model(**e).logits[0].softmax(-1)
+            logits = model(**e).logits[0]
         first = {}
         for i, word in enumerate(e.word_ids()):
             if word is not None:
                 first.setdefault(word, i)
-        yield [(names[int(probabilities[first[w]].argmax())], float(probabilities[first[w]].max())) for w in range(len(words))]
+        rows = logits[[first[w] for w in range(len(words))]]
+        best, probabilities = crf.decode(rows) if crf else (rows.argmax(-1).tolist(), rows.softmax(-1))
+        yield [(names[label], float(probabilities[w, label])) for w, label in enumerate(best)]
 
 
 def repaired(tags):
@@ -74,7 +110,7 @@ def main():
                 sys.exit(f"{model_dir}: nermill says {tag} ({score}), transformers {their_tag} ({probability:.6f})")
     if worst > TOLERANCE:
         sys.exit(f"{model_dir}: probabilities differ by up to {worst:.2e}")
-    print(f"{len(sentences)} sentences, {words} words: the same tags, probabilities within {worst:.1e}")
+    print(f"{'CRF, ' if os.path.exists(os.path.join(model_dir, 'crf.safetensors')) else ''}{len(sentences)} sentences, {words} words: the same tags, probabilities within {worst:.1e}")
 
 
 if __name__ == "__main__":

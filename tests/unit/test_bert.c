@@ -41,6 +41,7 @@ static int tear_down(void **state)
     (void)state;
     (void)unlink(in_dir("config.json"));
     (void)unlink(in_dir("model.safetensors"));
+    (void)unlink(in_dir("crf.safetensors"));
     (void)unlink(in_dir("optimizer.safetensors"));
     return rmdir(dir);
 }
@@ -93,7 +94,7 @@ static void fill_batch(void)
     nm_rng_init(&rng, 2);
     for (size_t i = 0; i < TOKENS; i++) {
         ids[i] = (uint32_t)nm_rng_below(&rng, 50);
-        tags[i] = (int32_t)nm_rng_below(&rng, 4) - 1;
+        tags[i] = (int32_t)nm_rng_below(&rng, 5) + NM_LABEL_UNKNOWN;
     }
 }
 
@@ -130,6 +131,49 @@ static void save_and_load(void **state)
     nm_bert_destroy(&a);
     nm_bert_destroy(&b);
     nm_bert_destroy(&c);
+}
+
+static void refuse_model(enum nm_err want, const char *words)
+{
+    struct nm_bert *b = NULL;
+    const struct nm_bert_options options = {.n_threads = 1};
+    enum nm_err err = nm_bert_load(&b, dir, &options, &diag);
+    if (err != want || strstr(diag.text, words) == NULL || strstr(diag.text, dir) == NULL)
+        fail_msg("%s: %s", nm_err_name(err), diag.text);
+    assert_null(b);
+}
+
+/* A CRF layer is a file of its own, which belongs to the classifier beside it and goes with it. */
+static void save_and_load_crf(void **state)
+{
+    (void)state;
+    struct nm_bert *a = make_model_of((struct nm_bert_options){.n_threads = 1, .crf = true});
+    assert_non_null(nm_bert_crf(a)->transitions);
+    assert_int_equal(nm_bert_save(a, dir, &diag), NM_OK);
+    struct nm_bert *b = load(dir, (struct nm_bert_options){.n_threads = 1});
+    assert_same_weights(a, b);
+    nm_bert_destroy(&b);
+    struct nm_bert_options options = {.labels = labels, .n_labels = 3, .n_threads = 1, .crf = true};
+    b = load(dir, options); /* to train on */
+    assert_same_weights(a, b);
+    nm_bert_destroy(&b);
+    const char *const other[] = {"O", "I-X", "B-X"};
+    options.labels = other;
+    b = load(dir, options);
+    for (size_t i = 0; i < 9; i++)
+        assert_true(nm_bert_crf(b)->transitions[i] == 0);
+    nm_bert_destroy(&b);
+    options = (struct nm_bert_options){.labels = labels, .n_labels = 3, .n_threads = 1};
+    b = load(dir, options); /* to train on without the layer: its file goes */
+    assert_null(nm_bert_crf(b)->transitions);
+    assert_int_equal(nm_bert_save(b, dir, &diag), NM_OK);
+    assert_false(nm_file_exists(in_dir("crf.safetensors")));
+    nm_bert_destroy(&b);
+    const struct nm_safetensor_view wrong = {"transitions", 1, {2}, (const float[]){1, 2}};
+    assert_int_equal(nm_safetensors_write(in_dir("crf.safetensors"), &wrong, 1, NULL, 0, &diag), NM_OK);
+    refuse_model(NM_EFORMAT, "transitions has shape (2)");
+    assert_int_equal(unlink(in_dir("crf.safetensors")), 0);
+    nm_bert_destroy(&a);
 }
 
 enum form { WITHOUT_PREFIX, OLD_NORM_NAMES, NO_HEAD, MISSING, WRONG_SHAPE };
@@ -184,16 +228,6 @@ static void forms(void **state)
     nm_bert_destroy(&a);
 }
 
-static void refuse_model(enum nm_err want, const char *words)
-{
-    struct nm_bert *b = NULL;
-    const struct nm_bert_options options = {.n_threads = 1};
-    enum nm_err err = nm_bert_load(&b, dir, &options, &diag);
-    if (err != want || strstr(diag.text, words) == NULL || strstr(diag.text, dir) == NULL)
-        fail_msg("%s: %s", nm_err_name(err), diag.text);
-    assert_null(b);
-}
-
 static void bad_models(void **state)
 {
     (void)state;
@@ -244,7 +278,7 @@ static void bad_batches(void **state)
     ids[7] = 0;
     tags[3] = 3;
     assert_int_equal(nm_bert_train(bert, &b, 1.0F, 0, NULL, NULL, &diag), NM_EINVAL);
-    tags[3] = -2;
+    tags[3] = NM_LABEL_UNKNOWN - 1;
     assert_int_equal(nm_bert_train(bert, &b, 1.0F, 0, NULL, NULL, &diag), NM_EINVAL);
     tags[3] = 0;
     b.seq_start = (const uint32_t[]){0, 9, 9, 40, 61};
@@ -271,10 +305,8 @@ static double loss_of(struct nm_bert *bert, uint64_t key)
 }
 
 /* Along any direction the loss changes as the gradient says, with the masks of one key in both passes. */
-static void gradient_under_dropout(void **state)
+static void gradient_under_dropout_of(struct nm_bert *bert)
 {
-    (void)state;
-    struct nm_bert *bert = make_model(2);
     struct nm_params *params = nm_bert_params(bert);
     float *grad = calloc(params->total, sizeof *grad), *kept = calloc(params->total, sizeof *kept);
     struct nm_rng rng;
@@ -316,6 +348,13 @@ static void gradient_under_dropout(void **state)
     nm_bert_destroy(&bert);
 }
 
+static void gradient_under_dropout(void **state)
+{
+    (void)state;
+    gradient_under_dropout_of(make_model(2));
+    gradient_under_dropout_of(make_model_of((struct nm_bert_options){.n_threads = 3, .crf = true}));
+}
+
 /* Trains some steps; the weights at the end. */
 static void train_some(struct nm_bert *bert, struct nm_optimizer *opt, size_t from, size_t to)
 {
@@ -337,9 +376,9 @@ static struct nm_optimizer *make_optimizer(struct nm_bert *bert)
     return opt;
 }
 
-static void same_bits_in(enum nm_precision precision)
+static void same_bits_in(enum nm_precision precision, bool crf)
 {
-    const struct nm_bert_options options = {.n_threads = 1, .precision = precision};
+    const struct nm_bert_options options = {.n_threads = 1, .precision = precision, .crf = crf};
     struct nm_bert *a = make_model_of(options), *b = make_model_of(options);
     struct nm_optimizer *x = make_optimizer(a), *y = make_optimizer(b);
     fill_batch();
@@ -355,8 +394,10 @@ static void same_bits_in(enum nm_precision precision)
 static void same_bits(void **state)
 {
     (void)state;
-    same_bits_in(NM_FP32);
-    same_bits_in(NM_BF16);
+    for (int crf = 0; crf < 2; crf++) {
+        same_bits_in(NM_FP32, crf != 0);
+        same_bits_in(NM_BF16, crf != 0);
+    }
 }
 
 /* Layers made again in the backward pass: every gradient the same, bit for bit, dropout and all. */
@@ -401,6 +442,10 @@ static void memory(void **state)
     const size_t token = 4 * (12 * (8 * 768 + 2 * 3072 + 12 * 64 + 2) + 9 * 768 + 7);
     const size_t first = nm_bert_memory(&base, &options, &some), second = nm_bert_memory(&base, &options, &more);
     assert_int_equal((second - first) / 1024, token);
+    const char *const five[] = {"O", "B-X", "I-X", "B-Y", "I-Y"};
+    const struct nm_bert_options crf = {.n_threads = 2, .labels = five, .n_labels = 5, .crf = true};
+    assert_int_equal(nm_bert_memory(&base, &crf, &some) - first, /* its room, and four times its weights */
+                     4 * nm_crf_team_room(2, 64, 5) + 4 * 4 * (32 + 16 + 16));
     options.checkpointing = true;
     const size_t less = nm_bert_memory(&base, &options, &some);
     assert_int_equal((first - less) / 1024, 4 * 11 * (7 * 768 + 2 * 3072 + 12 * 64 + 2));
@@ -478,12 +523,19 @@ static void schedule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(save_and_load),    cmocka_unit_test(forms),
-        cmocka_unit_test(bad_models),       cmocka_unit_test(packed_equals_single),
-        cmocka_unit_test(bad_batches),      cmocka_unit_test(gradient_under_dropout),
-        cmocka_unit_test(same_bits),        cmocka_unit_test(checkpointing),
-        cmocka_unit_test(memory),           cmocka_unit_test(optimizer_resumes),
-        cmocka_unit_test(nothing_labelled), cmocka_unit_test(schedule),
+        cmocka_unit_test(save_and_load),
+        cmocka_unit_test(save_and_load_crf),
+        cmocka_unit_test(forms),
+        cmocka_unit_test(bad_models),
+        cmocka_unit_test(packed_equals_single),
+        cmocka_unit_test(bad_batches),
+        cmocka_unit_test(gradient_under_dropout),
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(checkpointing),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(optimizer_resumes),
+        cmocka_unit_test(nothing_labelled),
+        cmocka_unit_test(schedule),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

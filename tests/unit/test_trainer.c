@@ -275,10 +275,8 @@ static void test_begun_on_another_machine(void **state)
     nm_corpus_clean_up(&corpus);
 }
 
-/* Two stages with a held-out part, stopped everywhere: the same weights, and those of the best epoch. */
-static void test_resume_over_stages(void **state)
+static void resume_over_stages(bool crf)
 {
-    (void)state;
     struct nm_corpus corpus;
     struct nm_training_result result;
     read_corpus(&corpus);
@@ -291,7 +289,8 @@ static void test_resume_over_stages(void **state)
         t[i].recipe.gold_epochs = 4;
         t[i].recipe.dev_share = 0.34;
         t[i].recipe.layer_decay = 0.9;
-        t[i].recipe.gce = 0.5;
+        t[i].recipe.gce = crf ? 0 : 0.5;
+        t[i].recipe.crf = crf;
     }
     train(&t[0], NM_OK, &result);
     const size_t steps = result.steps;
@@ -306,8 +305,19 @@ static void test_resume_over_stages(void **state)
     train(&t[1], NM_OK, &result);
     nm_training_result_clean_up(&result);
     assert_same_file(path_of("stages-whole/model.safetensors"), path_of("stages-parts/model.safetensors"), true);
+    assert_int_equal(nm_file_exists(path_of("stages-whole/crf.safetensors")), crf);
+    if (crf)
+        assert_same_file(path_of("stages-whole/crf.safetensors"), path_of("stages-parts/crf.safetensors"), true);
     assert_false(nm_file_exists(path_of("stages-parts/best")));
     nm_corpus_clean_up(&corpus);
+}
+
+/* Two stages with a held-out part, stopped everywhere: the same weights, and those of the best epoch. */
+static void test_resume_over_stages(void **state)
+{
+    (void)state;
+    resume_over_stages(true);
+    resume_over_stages(false); /* in the same directory: the layer's file goes */
 }
 
 static size_t checkpoints(const char *dir)
@@ -411,6 +421,11 @@ static void test_bad_recipes(void **state)
     t.recipe.smoothing = t.recipe.gce = 0.1;
     assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
     assert_non_null(strstr(diag.text, "two losses"));
+    t.recipe = good;
+    t.recipe.gce = 0.5;
+    t.recipe.crf = 1;
+    assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_EINVAL);
+    assert_non_null(strstr(diag.text, "whole sentences"));
     t.recipe = good;
     t.max_memory_mb = 1;
     assert_int_equal(nm_trainer_run(&t, &result, &diag), NM_ELIMIT);

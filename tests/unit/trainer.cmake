@@ -6,7 +6,7 @@ nm_test(wordpiece LINK nm_wordpiece)
 nm_test(trainer LINK nm_trainer)
 nm_test(memory LINK nm_trainer)
 nm_test(stages LINK nm_trainer)
-nm_test(decode LINK nm_trainer OWNS m)
+nm_test(crf LINK nm_tensor nm_base OWNS m)
 nm_test(train_log LINK nm_trainer OWNS PkgConfig::JANSSON)
 nm_test(tensor LINK nm_tensor OWNS OpenMP::OpenMP_C m)
 # Thousands of tiny parallel regions: OpenMP's spinning between them is time that other tests want.

@@ -37,7 +37,8 @@ static enum nm_err check_batch(const struct nm_bert *b, const struct nm_batch *b
                            "token %zu of the batch has id %u, the vocabulary has %zu: is this the "
                            "model's own vocabulary file?",
                            t, batch->ids[t], b->cfg.vocab_size);
-        if (batch->labels != NULL && (batch->labels[t] < -1 || batch->labels[t] >= (int64_t)b->cfg.n_labels))
+        if (batch->labels != NULL &&
+            (batch->labels[t] < NM_LABEL_UNKNOWN || batch->labels[t] >= (int64_t)b->cfg.n_labels))
             return nm_fail(diag, NM_EINVAL, "token %zu of the batch has label %d, the model has %zu", t,
                            batch->labels[t], b->cfg.n_labels);
     }
@@ -103,6 +104,8 @@ static void lay_out(struct nm_bert *b, bool measure, bool train, const struct nm
     b->grad_a = take(b, measure, n * h);
     b->grad_b = take(b, measure, n * h);
     b->grad_c = take(b, measure, n * widest);
+    if (b->cfg.crf)
+        b->crf_room = take(b, measure, nm_crf_team_room(b->n_threads, x->max_len, b->cfg.n_labels));
 }
 
 static enum nm_err grow_arena(struct nm_bert *b, size_t floats, size_t n_tokens, struct nm_diag *diag)
@@ -143,8 +146,10 @@ size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_op
     const struct nm_team_options team = nm_bert_team_options(cfg, options->n_threads);
     struct nm_bert measured = {.cfg = *cfg, .checkpointing = options->checkpointing};
     measured.n_threads = nm_team_count(options->n_threads);
-    if (options->labels != NULL)
+    if (options->labels != NULL) {
         measured.cfg.n_labels = options->n_labels;
+        measured.cfg.crf = options->crf;
+    }
     measured.acts = calloc(cfg->n_layers, sizeof *measured.acts);
     if (measured.acts == NULL)
         return SIZE_MAX;

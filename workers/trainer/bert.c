@@ -77,8 +77,14 @@ static void put_model(struct layout *l, const struct nm_model_config *cfg, struc
     at->norm_b = put(l, false, h, 0, "bert.embeddings.LayerNorm.bias");
     for (size_t i = 0; i < cfg->n_layers; i++)
         put_layer(l, cfg, &at->layers[i], i);
+    at->head = l->n;
     at->head_w = put(l, false, cfg->n_labels, h, "classifier.weight");
     at->head_b = put(l, false, cfg->n_labels, 0, "classifier.bias");
+    if (cfg->crf) {
+        at->crf_transitions = put(l, false, cfg->n_labels, cfg->n_labels, "crf.transitions");
+        at->crf_start = put(l, false, cfg->n_labels, 0, "crf.start_transitions");
+        at->crf_end = put(l, false, cfg->n_labels, 0, "crf.end_transitions");
+    }
     l->at = (l->at + ALIGN - 1) / ALIGN * ALIGN;
 }
 
@@ -123,6 +129,18 @@ static bool make_params(struct nm_bert *b)
     return true;
 }
 
+static bool make_crf(struct nm_bert *b)
+{
+    if (nm_crf_init(&b->crf, (const char *const *)b->cfg.labels, b->cfg.n_labels) != NM_OK)
+        return false;
+    if (b->cfg.crf) {
+        b->crf.transitions = b->params.data + b->at.crf_transitions;
+        b->crf.start = b->params.data + b->at.crf_start;
+        b->crf.end = b->params.data + b->at.crf_end;
+    }
+    return true;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static enum nm_err copy_config(struct nm_bert *b, const struct nm_model_config *cfg,
@@ -132,6 +150,7 @@ static enum nm_err copy_config(struct nm_bert *b, const struct nm_model_config *
     b->cfg = *cfg;
     b->cfg.labels = NULL;
     b->cfg.n_labels = 0;
+    b->cfg.crf = own ? options->crf : cfg->crf;
     return nm_model_config_set_labels(&b->cfg, own ? options->labels : (const char *const *)cfg->labels,
                                       own ? options->n_labels : cfg->n_labels);
 }
@@ -155,7 +174,7 @@ enum nm_err nm_bert_new(struct nm_bert **bert, const struct nm_model_config *cfg
     b->precision = options->precision;
     b->fresh = true;
     b->acts = calloc(cfg->n_layers, sizeof *b->acts);
-    if (b->acts == NULL || !make_params(b) || nm_team_new(&b->team, &team) != NM_OK)
+    if (b->acts == NULL || !make_params(b) || !make_crf(b) || nm_team_new(&b->team, &team) != NM_OK)
         goto no_memory;
     b->n_threads = nm_team_threads(b->team);
     for (size_t i = 0; i < b->params.n; i++) {
@@ -182,6 +201,7 @@ void nm_bert_destroy(struct nm_bert **bert)
         free(b->touched[i].marked);
     }
     nm_team_destroy(&b->team);
+    nm_crf_clean_up(&b->crf);
     nm_model_config_clean_up(&b->cfg);
     free(b->params.at);
     nm_floats_free(b->params.data, b->params.total);
@@ -230,6 +250,11 @@ const struct nm_model_config *nm_bert_config(const struct nm_bert *bert)
 struct nm_params *nm_bert_params(struct nm_bert *bert)
 {
     return &bert->params;
+}
+
+const struct nm_crf *nm_bert_crf(const struct nm_bert *bert)
+{
+    return &bert->crf;
 }
 
 void nm_bert_set_dropout(struct nm_bert *bert, float p)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "workers/trainer/crf.h"
 #include "workers/trainer/model_config.h"
 #include "workers/trainer/params.h"
 #include "workers/trainer/tensor.h"
@@ -24,13 +25,14 @@ struct nm_batch {
     size_t n_tokens;           /* == seq_start[n_seqs] */
     const uint32_t *ids;       /* (n_tokens) < vocab_size */
     const uint32_t *seq_start; /* (n_seqs+1), ascending, first 0 */
-    const int32_t *labels;     /* (n_tokens) < n_labels, -1: ignored in the loss; or NULL */
+    const int32_t *labels;     /* (n_tokens) < n_labels; ignored in the loss: those below 0 (crf.h); or NULL */
     size_t first_token;        /* of the step that this batch is a part of: dropout masks are the whole step's */
 };
 
 struct nm_bert_options {
     const char *const *labels; /* (n_labels) the tag set; NULL: that of config.json */
     size_t n_labels;
+    bool crf;         /* with labels: a CRF layer behind the classifier; without: where the directory has one */
     uint64_t seed;    /* of the classifier's initialisation, where the directory has none that fits */
     size_t n_threads; /* 0: as many as there are cores */
     /* Of the products. A model in training multiplies so in nm_bert_train; in nm_bert_forward in fp32, as the saved
@@ -46,7 +48,8 @@ struct nm_bert;
 
 /* nm_bert_load - config.json and weights (see weights.h) of a Hugging Face directory, names with or without
  * "bert.". A classifier in the file is taken if its labels are the wanted ones, otherwise drawn from N(0,
- * 0.02) by seed; pooler, position_ids and other heads are ignored.  *bert is set on NM_OK only. Errors: those
+ * 0.02) by seed; pooler, position_ids and other heads are ignored.  So a CRF layer
+ * is (crf.safetensors), or its weights begin at 0.  *bert is set on NM_OK only. Errors: those
  * of nm_model_config_read, nm_weights_open and nm_weights_read; NM_ENOMEM.
  */
 enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm_bert_options *options,
@@ -62,14 +65,15 @@ void nm_bert_init_weights(struct nm_bert *bert, uint64_t seed);
 void nm_bert_destroy(struct nm_bert **bert);
 
 /* nm_bert_save - config.json and model.safetensors into dir (which exists), atomically each, weights first;
- * as transformers' AutoModelForTokenClassification.from_pretrained loads them.  Vocabulary files are the
- * caller's.
+ * as transformers' AutoModelForTokenClassification.from_pretrained loads them.  A CRF layer goes into
+ * crf.safetensors beside them, by the names of pytorch-crf.  Vocabulary files are the caller's.
  */
 enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag);
 
 /* Borrowed; valid as long as the model. */
 const struct nm_model_config *nm_bert_config(const struct nm_bert *bert);
 struct nm_params *nm_bert_params(struct nm_bert *bert);
+const struct nm_crf *nm_bert_crf(const struct nm_bert *bert); /* without a layer: what BIO says of the labels */
 
 /* nm_bert_set_dropout - of hidden states and attention, for the trainings that follow and for config.json. */
 void nm_bert_set_dropout(struct nm_bert *bert, float p);
@@ -111,12 +115,12 @@ enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, 
                             struct nm_diag *diag);
 
 /* nm_bert_train - forward with dropout and backward: adds this batch's gradients to params->grad.
- * The loss (cross-entropy unless nm_bert_set_loss) is the mean over the labelled tokens, as transformers computes it,
- * times scale (1 for a whole step; a micro-batch's share of the step's labelled tokens when accumulating).
- * dropout_key names the random masks: the same key, batch and weights give the same bits (single-threaded), so pass
- * one that is different in every micro-batch (nm_mix64 of seed and step).  Where no token is labelled the loss is 0
- * and the gradients are unchanged. loss: mean cross-entropy, unscaled.  n_labelled: how many tokens had a label.
- * Either may be NULL. Errors as forward.
+ * The loss (cross-entropy unless nm_bert_set_loss; with a CRF layer the sentences' of crf.h) is the mean over the
+ * labelled tokens, as transformers computes it, times scale (1 for a whole step; a micro-batch's share of the step's
+ * labelled tokens when accumulating). dropout_key names the random masks: the same key, batch and weights give the
+ * same bits (single-threaded), so pass one that is different in every micro-batch (nm_mix64 of seed and step).  Where
+ * no token is labelled the loss is 0 and the gradients are unchanged. loss: mean cross-entropy, unscaled. n_labelled:
+ * how many tokens had a label. Either may be NULL. Errors as forward.
  */
 enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, float scale, uint64_t dropout_key,
                           double *loss, size_t *n_labelled, struct nm_diag *diag);

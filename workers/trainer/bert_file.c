@@ -2,11 +2,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "workers/trainer/bert_impl.h"
 #include "workers/trainer/safetensors.h"
 #include "workers/trainer/weights.h"
+
+/* Of our names of a CRF layer's tensors: in its file they stand without. */
+#define CRF_PREFIX "crf."
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
@@ -55,7 +59,7 @@ static enum nm_err load_weights(struct nm_bert *b, const struct nm_model_config 
                                 const struct nm_weights *weights, uint64_t seed, struct nm_diag *diag)
 {
     const bool prefixed = nm_weights_has(weights, "bert.embeddings.word_embeddings.weight");
-    const size_t head = b->params.n - 2; /* classifier.weight, classifier.bias stand last */
+    const size_t head = b->at.head; /* classifier.weight, classifier.bias */
     enum nm_err err = NM_OK;
     for (size_t i = 0; err == NM_OK && i < head; i++)
         err = read_param(b, &b->params.at[i], weights, prefixed, diag);
@@ -68,6 +72,23 @@ static enum nm_err load_weights(struct nm_bert *b, const struct nm_model_config 
     }
     err = read_param(b, &b->params.at[head], weights, prefixed, diag);
     return err != NM_OK ? err : read_param(b, &b->params.at[head + 1], weights, prefixed, diag);
+}
+
+/* The layer that was trained with this classifier; of another one it would be noise. */
+static enum nm_err load_crf(struct nm_bert *b, const char *dir, struct nm_diag *diag)
+{
+    char path[NM_FILE_PATH];
+    struct nm_safetensors *st = NULL;
+    enum nm_err err = nm_file_path(dir, NM_CRF_FILE, path, diag);
+    if (err == NM_OK)
+        err = nm_safetensors_open(&st, path, diag);
+    for (size_t i = b->at.head + 2; err == NM_OK && i < b->params.n; i++) {
+        const struct nm_param *p = &b->params.at[i];
+        const size_t shape[2] = {p->rows, p->cols};
+        err = nm_safetensors_read(st, p->name + strlen(CRF_PREFIX), p->rank, shape, b->params.data + p->offset, diag);
+    }
+    nm_safetensors_close(&st);
+    return err;
 }
 
 enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm_bert_options *options,
@@ -84,6 +105,8 @@ enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm
         err = nm_bert_new(&b, &cfg, options, diag);
     if (err == NM_OK)
         err = load_weights(b, &cfg, weights, options->seed, diag);
+    if (err == NM_OK && b->cfg.crf && cfg.crf && b->head_loaded)
+        err = load_crf(b, dir, diag);
     nm_weights_close(&weights);
     nm_model_config_clean_up(&cfg);
     if (err != NM_OK)
@@ -95,20 +118,46 @@ enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag)
+/* The parameters [from, to), named by their names behind `prefix`. */
+static enum nm_err save_params(const struct nm_bert *bert, const char *path, size_t from, size_t to,
+                               const char *prefix, struct nm_diag *diag)
 {
-    char path[4096];
-    if (nm_file_join(dir, "model.safetensors", path, sizeof path) != NM_OK)
-        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", dir);
-    struct nm_safetensor_view *views = calloc(bert->params.n, sizeof *views);
+    struct nm_safetensor_view *views = calloc(to - from, sizeof *views);
     if (views == NULL)
         return nm_fail(diag, NM_ENOMEM, "cannot write %s: out of memory", path);
-    for (size_t i = 0; i < bert->params.n; i++) {
+    for (size_t i = from; i < to; i++) {
         const struct nm_param *p = &bert->params.at[i];
-        views[i] = (struct nm_safetensor_view){
-            .name = p->name, .rank = p->rank, .shape = {p->rows, p->cols}, .data = bert->params.data + p->offset};
+        views[i - from] = (struct nm_safetensor_view){.name = p->name + strlen(prefix),
+                                                      .rank = p->rank,
+                                                      .shape = {p->rows, p->cols},
+                                                      .data = bert->params.data + p->offset};
     }
-    enum nm_err err = nm_safetensors_write(path, views, bert->params.n, NULL, 0, diag);
+    enum nm_err err = nm_safetensors_write(path, views, to - from, NULL, 0, diag);
     free(views);
-    return err != NM_OK ? err : nm_model_config_write(dir, &bert->cfg, diag);
+    return err;
+}
+
+/* The layer's file; one that an earlier model has left is removed. */
+static enum nm_err save_crf(const struct nm_bert *bert, const char *dir, struct nm_diag *diag)
+{
+    char path[NM_FILE_PATH];
+    enum nm_err err = nm_file_path(dir, NM_CRF_FILE, path, diag);
+    if (err != NM_OK)
+        return err;
+    if (bert->cfg.crf)
+        return save_params(bert, path, bert->at.head + 2, bert->params.n, CRF_PREFIX, diag);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return nm_fail(diag, nm_err_from_errno(errno), "%s: cannot be removed: %s", path, strerror(errno));
+    return NM_OK;
+}
+
+enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag)
+{
+    char path[NM_FILE_PATH];
+    enum nm_err err = nm_file_path(dir, "model.safetensors", path, diag);
+    if (err == NM_OK)
+        err = save_crf(bert, dir, diag);
+    if (err == NM_OK)
+        err = save_params(bert, path, 0, bert->at.head + 2, "", diag);
+    return err == NM_OK ? nm_model_config_write(dir, &bert->cfg, diag) : err;
 }

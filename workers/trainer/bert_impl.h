@@ -16,7 +16,9 @@ struct layer_at {
 };
 struct model_at {
     size_t word, position, type, norm_g, norm_b;
+    size_t head;           /* the classifier's number among the parameters */
     size_t head_w, head_b; /* (K,H), (K) */
+    size_t crf_transitions, crf_start, crf_end;
     struct layer_at *layers;
 };
 
@@ -40,6 +42,7 @@ struct nm_bert {
     enum nm_precision precision;
     size_t n_threads;
     struct nm_loss loss;
+    struct nm_crf crf;
     void (*ready)(void *arg, size_t offset); /* see nm_bert_on_grad */
     void *ready_arg;
     bool fresh; /* gradients hold nothing yet: the next backward overwrites */
@@ -55,6 +58,7 @@ struct nm_bert {
     float *logits;                   /* (n,K) */
     float *grad_a, *grad_b, *grad_c; /* (n,H), (n,H), (n,max(I,3H)) */
     float *scratch;                  /* attention's */
+    float *crf_room;                 /* where there is a layer */
     uint32_t *positions;             /* (n) */
     size_t positions_cap;
 };

@@ -216,22 +216,39 @@ void nm_bert_no_grad(struct nm_bert *bert)
         tell_ready(bert, i);
 }
 
+/* The loss, summed, from the logits, which become their gradients. */
+static double loss_of(const struct work *work)
+{
+    struct nm_bert *b = work->b;
+    const struct nm_batch *batch = work->batch;
+    const struct nm_share own = nm_team_share(batch->n_tokens);
+    float *g = b->params.grad, *logits = b->logits + own.lo * b->cfg.n_labels;
+    const struct nm_crf_grad grad = {g + b->at.crf_transitions, g + b->at.crf_start, g + b->at.crf_end, !b->fresh};
+    const struct nm_crf_batch sentences = {.logits = b->logits,
+                                           .labels = batch->labels,
+                                           .seq_start = batch->seq_start,
+                                           .n_seqs = batch->n_seqs,
+                                           .max_len = work->pass->att->max_len,
+                                           .scale = work->scale,
+                                           .room = b->crf_room};
+    if (b->cfg.crf)
+        return nm_crf_train(b->team, &b->crf, grad, &sentences);
+    return nm_team_sum(b->team, nm_cross_entropy(logits, logits, batch->labels + own.lo, work->scale, own.n,
+                                                 b->cfg.n_labels, &b->loss, NULL));
+}
+
 static void train_by_team(void *arg)
 {
     struct work *work = arg;
     struct nm_bert *b = work->b;
     const struct pass *pass = work->pass;
     const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
-    const struct nm_share own = nm_team_share(pass->n);
     const float *last = encode(b, pass, work->batch, true), *w = b->params.data;
     const struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
-    float *logits = b->logits + own.lo * k;
     nm_dropout_apply(b->team, b->final, last, &drop, pass->n, h);
     nm_linear_forward(b->team, b->logits, b->final, w + b->at.head_w, w + b->at.head_b, pass->n, h, k);
-    double part =
-        nm_cross_entropy(logits, logits, work->batch->labels + own.lo, work->scale, own.n, k, &b->loss, NULL);
-    double sum = nm_team_sum(b->team, part);
-    if (own.first)
+    const double sum = loss_of(work);
+    if (nm_team_share(1).first)
         work->loss = sum;
     backward(b, pass, work->batch);
 }

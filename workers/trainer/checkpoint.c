@@ -18,7 +18,7 @@ enum { JSON_MAX = 1 << 20, VERSION = 2 };
 #define INDEX "checkpoint.json"
 #define BEST "best"
 
-static const char *const files[] = {"model.safetensors", "config.json", "optimizer.safetensors"};
+static const char *const files[] = {"model.safetensors", NM_CRF_FILE, "config.json", "optimizer.safetensors"};
 
 static bool begins_with(const char *text, const char *start)
 {

@@ -92,6 +92,7 @@ static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
     r->patience = p->patience;
     r->smoothing = p->label_smoothing;
     r->gce = p->gce;
+    r->crf = p->crf;
     r->layer_decay = p->layer_decay;
     r->epochs = p->epochs;
     r->batch = p->batch;

@@ -39,8 +39,9 @@ static enum nm_err encode_words(struct encoder *e, const struct nm_sentence *s)
             err = grow((void **)&e->labels, &e->cap_labels, e->pieces.count, sizeof(*e->labels));
         if (err != NM_OK)
             return err;
+        const int32_t label = s->tags[i] != NM_TAG_MASKED ? e->label_of_tag[s->tags[i]] : NM_LABEL_UNKNOWN;
         for (size_t k = first; k < e->pieces.count; k++)
-            e->labels[k] = k == first && s->tags[i] != NM_TAG_MASKED ? e->label_of_tag[s->tags[i]] : -1;
+            e->labels[k] = k == first ? label : NM_LABEL_NONE;
     }
     return NM_OK;
 }
@@ -63,7 +64,7 @@ static enum nm_err encode(struct encoder *e, const struct nm_sentence *s, size_t
         return err;
     set->ids[at] = nm_wordpiece_cls(e->wp);
     set->ids[at + n + 1] = nm_wordpiece_sep(e->wp);
-    set->labels[at] = set->labels[at + n + 1] = -1;
+    set->labels[at] = set->labels[at + n + 1] = NM_LABEL_NONE;
     if (n > 0 && e->pieces.ids != NULL) {
         memcpy(set->ids + at + 1, e->pieces.ids, n * sizeof(*set->ids));
         memcpy(set->labels + at + 1, e->labels, n * sizeof(*set->labels));

@@ -1,9 +1,8 @@
 /* dataset.h - labelled sentences as token ids, and the batches of an epoch.
  *
  * As the usual recipe has it: [CLS] and [SEP] around each sentence, the label on the first sub-token of a word,
- * -1 (ignored) elsewhere, and everywhere in a masked word.  A batch is n sentences packed end to end, so there is no
- * padding, and no reason to keep sentences of like length together.  Threads: one a
- * data set.
+ * NM_LABEL_NONE elsewhere, NM_LABEL_UNKNOWN on the first one of a masked word.  A batch is n sentences packed end to
+ * end, so there is no padding, and no reason to keep sentences of like length together.  Threads: one a data set.
  */
 #ifndef NM_TRAINER_DATASET_H
 #define NM_TRAINER_DATASET_H

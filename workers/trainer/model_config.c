@@ -208,6 +208,8 @@ enum nm_err nm_model_config_read(const char *dir, struct nm_model_config *cfg, s
     if ((err = check_kind(&r)) == NM_OK && (err = read_sizes(&r, cfg)) == NM_OK &&
         (err = read_numbers(&r, cfg)) == NM_OK)
         err = read_labels(&r, cfg);
+    if (err == NM_OK && nm_file_join(dir, NM_CRF_FILE, path, sizeof path) == NM_OK)
+        cfg->crf = nm_file_exists(path);
     if (err == NM_ENOMEM)
         (void)nm_fail(diag, err, "%s: out of memory", path);
 out:

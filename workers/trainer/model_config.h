@@ -2,9 +2,12 @@
 #ifndef NM_TRAINER_MODEL_CONFIG_H
 #define NM_TRAINER_MODEL_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
+
+#define NM_CRF_FILE "crf.safetensors"
 
 struct nm_model_config {
     size_t vocab_size;
@@ -21,6 +24,7 @@ struct nm_model_config {
     float initializer_range;
     size_t n_labels;
     char **labels; /* n_labels names, by id; owned */
+    bool crf;      /* has a CRF layer: no key of config.json, NM_CRF_FILE stands beside it */
 };
 
 /* nm_model_config_read - DIR/config.json.  Labels are those of id2label, or LABEL_0, LABEL_1 where it has

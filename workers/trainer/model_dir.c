@@ -83,6 +83,10 @@ static enum nm_err hash_files(struct hashing *h, const char *dir, struct nm_diag
         err = hash_file(h, path, diag);
     if (err == NM_OK)
         err = nm_weights_each_file(dir, hash_file, h, diag);
+    if (err == NM_OK)
+        err = nm_file_path(dir, NM_CRF_FILE, path, diag);
+    if (err == NM_OK)
+        err = hash_file(h, path, diag);
     for (size_t i = 0; i < N_TOKENIZER_FILES && err == NM_OK; i++) {
         err = nm_file_path(dir, tokenizer_files[i], path, diag);
         if (err == NM_OK)
@@ -177,7 +181,10 @@ bool nm_model_dir_is_result(const char *dir, uint64_t recipe)
     nm_buf_init(&buf, 1 << 20);
     json_t *root = nm_file_read(path, &buf, NULL) == NM_OK ? json_loadb(nm_buf_str(&buf), buf.len, 0, NULL) : NULL;
     const char *id = json_string_value(json_object_get(root, "training_id"));
+    const char *crf = json_string_value(json_object_get(json_object_get(root, "recipe"), "crf"));
     bool same = id != NULL && strlen(id) == 16 && strtoull(id, NULL, 16) == recipe;
+    if (crf != NULL && strcmp(crf, "on") == 0) /* its layer is a part of it */
+        same = same && nm_file_join(dir, NM_CRF_FILE, path, sizeof(path)) == NM_OK && nm_file_exists(path);
     json_decref(root);
     nm_buf_clean_up(&buf);
     return same;

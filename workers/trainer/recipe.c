@@ -11,6 +11,7 @@
 #include "workers/trainer/checkpoint.h"
 
 static const char *const precisions[] = {"fp32", "bf16", "auto", NULL}; /* enum nm_precision, NM_PRECISION_AUTO */
+static const char *const off_on[] = {"off", "on", NULL};
 static const char *const mixes[] = {"synthetic", "then", "joint", "gold", NULL};
 
 #define COUNT(name, field, min, max, argument, help)                                                                 \
@@ -46,6 +47,8 @@ static const struct nm_recipe_field fields[] = {
           "end after N epochs without a better dev score; 0: never (0)"),
     REAL("label-smoothing", smoothing, 0, 0.9, "share of the target that goes to all labels (0)"),
     REAL("gce", gce, 0, 1, "q of generalised cross-entropy, for noisy labels; 0: off (0)"),
+    {"crf", NM_RECIPE_CHOICE, offsetof(struct nm_recipe, crf), 0, 1, off_on, "on",
+     "a CRF layer with BIO constraints behind the classifier (off)"},
     REAL("layer-decay", layer_decay, 0.1, 1, "a layer's rate, of the rate of the one above it (1)"),
 };
 enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
@@ -154,6 +157,9 @@ enum nm_err nm_recipe_check(const struct nm_recipe *recipe, struct nm_diag *diag
     }
     if (recipe->smoothing > 0 && recipe->gce > 0)
         return nm_fail(diag, NM_EINVAL, "label-smoothing and gce are two losses: choose one");
+    if (recipe->crf != 0 && (recipe->smoothing > 0 || recipe->gce > 0))
+        return nm_fail(diag, NM_EINVAL, "%s is a loss of single words, crf one of whole sentences: choose one",
+                       recipe->gce > 0 ? "gce" : "label-smoothing");
     if (recipe->epochs + recipe->gold_epochs > NM_CHECKPOINT_EPOCHS)
         return nm_fail(diag, NM_EINVAL, "epochs and gold-epochs are more than %d together", NM_CHECKPOINT_EPOCHS);
     return NM_OK;

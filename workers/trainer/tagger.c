@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "workers/trainer/decode.h"
+#include "workers/trainer/crf.h"
 
 /* Tokens a forward pass: enough rows to keep the matrix product busy, small enough for the caches. */
 enum { BATCH_TOKENS = 2048 };
@@ -19,11 +19,15 @@ struct run {
     size_t n_tokens, n_seqs, cap_tokens, cap_seqs;
     /* what each word of the batch gets: its token in the batch, or none */
     size_t *word_token; /* (words of all sentences) */
-    /* for constrained decoding: whole sentences of the batch, by the number of the word behind each */
+    /* where sentences are decoded as a whole: those of the batch, by the number of the word behind each */
     size_t *ends, n_ends, cap_ends;
-    struct nm_decoder decoder;
-    const float **rows; /* (longest sentence) */
-    size_t *best, cap_rows, cap_best;
+    struct decoding {
+        const float **rows; /* (longest sentence) */
+        size_t *best;
+        double *room;
+        float *marginals;
+        size_t cap_rows, cap_best, cap_room, cap_marginals;
+    } decoding;
     size_t done_words; /* before this batch */
     size_t words;      /* up to and with this batch */
     int32_t *tags;
@@ -129,11 +133,11 @@ static const float *row_of(const struct run *r, const float *logits, size_t w)
     return logits + r->word_token[w] * r->tagger->tagset.n_labels;
 }
 
-static void set_tag(struct run *r, size_t w, const float *row, size_t label)
+static void set_tag(struct run *r, size_t w, const float *row, size_t label, float score)
 {
     r->tags[w] = row != NULL ? r->tagger->tagset.tags[label] : NM_TAG_O;
     if (r->scores != NULL)
-        r->scores[w] = row != NULL ? probability(row, r->tagger->tagset.n_labels, label) : 1;
+        r->scores[w] = row != NULL ? score : 1;
 }
 
 /* Each word by itself, as transformers does. */
@@ -144,28 +148,61 @@ static void decode_words(struct run *r, const float *logits)
         size_t best = 0;
         for (size_t i = 1; row != NULL && i < r->tagger->tagset.n_labels; i++)
             best = row[i] > row[best] ? i : best;
-        set_tag(r, w, row, best);
+        set_tag(r, w, row, best, row != NULL ? probability(row, r->tagger->tagset.n_labels, best) : 1);
     }
 }
 
+static enum nm_err reserve_decoding(struct decoding *d, size_t n, size_t k)
+{
+    enum nm_err err = grow((void **)&d->rows, &d->cap_rows, n, sizeof(*d->rows));
+    if (err == NM_OK)
+        err = grow((void **)&d->best, &d->cap_best, n, sizeof(*d->best));
+    if (err == NM_OK)
+        err = grow((void **)&d->marginals, &d->cap_marginals, n * k, sizeof(*d->marginals));
+    return err == NM_OK ? grow((void **)&d->room, &d->cap_room, nm_crf_room(n, k), sizeof(*d->room)) : err;
+}
+
+static void free_decoding(struct decoding *d)
+{
+    free(d->rows);
+    free(d->best);
+    free(d->room);
+    free(d->marginals);
+}
+
+/* The best labels of whole sentences.  A score is the probability of the word's label: in a CRF among all sequences
+ * of the sentence, otherwise by the word's logits. */
 static enum nm_err decode_sentences(struct run *r, const float *logits)
 {
+    const struct nm_crf *crf = nm_bert_crf(r->tagger->bert);
+    struct decoding *d = &r->decoding;
     size_t from = r->done_words;
-    enum nm_err err = NM_OK;
-    for (size_t s = 0; s < r->n_ends && err == NM_OK; from = r->ends[s++]) {
-        const size_t n = r->ends[s] - from;
-        err = grow((void **)&r->rows, &r->cap_rows, n, sizeof(*r->rows));
-        if (err == NM_OK)
-            err = grow((void **)&r->best, &r->cap_best, n, sizeof(*r->best));
-        for (size_t i = 0; i < n && err == NM_OK; i++)
-            r->rows[i] = row_of(r, logits, from + i);
-        if (err == NM_OK)
-            err = nm_decode_bio(&r->decoder, r->rows, n, r->tagger->tagset.tags, r->tagger->tagset.n_labels, r->best);
-        for (size_t i = 0; i < n && err == NM_OK; i++)
-            set_tag(r, from + i, r->rows[i], r->best[i]);
+    for (size_t s = 0; s < r->n_ends; from = r->ends[s++]) {
+        const size_t n = r->ends[s] - from, k = crf->k;
+        enum nm_err err = reserve_decoding(d, n, k);
+        if (err != NM_OK)
+            return err;
+        for (size_t i = 0; i < n; i++)
+            d->rows[i] = row_of(r, logits, from + i);
+        nm_crf_decode(crf, d->room, d->rows, n, d->best);
+        if (crf->transitions != NULL && r->scores != NULL)
+            nm_crf_marginals(crf, d->room, d->rows, n, d->marginals);
+        for (size_t i = 0; i < n; i++) {
+            const float *row = d->rows[i];
+            float score = 1;
+            if (row != NULL)
+                score = crf->transitions != NULL ? d->marginals[i * k + d->best[i]] : probability(row, k, d->best[i]);
+            set_tag(r, from + i, row, d->best[i], score);
+        }
     }
     r->n_ends = 0;
-    return err;
+    return NM_OK;
+}
+
+/* Not each word by itself, but a sentence as a whole? */
+static bool by_sentence(const struct nm_tagger *tagger)
+{
+    return tagger->constrained || nm_bert_crf(tagger->bert)->transitions != NULL;
 }
 
 static enum nm_err flush(struct run *r)
@@ -177,7 +214,7 @@ static enum nm_err flush(struct run *r)
             .n_seqs = r->n_seqs, .n_tokens = r->n_tokens, .ids = r->ids, .seq_start = r->seq_start};
         err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
     }
-    if (err == NM_OK && r->tagger->constrained)
+    if (err == NM_OK && by_sentence(r->tagger))
         err = decode_sentences(r, logits);
     else if (err == NM_OK)
         decode_words(r, logits);
@@ -232,7 +269,7 @@ static enum nm_err add_sentence(struct run *r, const struct nm_sentence *s, size
     if (err == NM_OK)
         err = add_windows(r, s, room);
     r->words += s->n;
-    if (err == NM_OK && r->tagger->constrained) {
+    if (err == NM_OK && by_sentence(r->tagger)) {
         err = grow((void **)&r->ends, &r->cap_ends, r->n_ends + 1, sizeof(*r->ends));
         if (err == NM_OK)
             r->ends[r->n_ends++] = r->words;
@@ -264,9 +301,7 @@ enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *se
     free(r.seq_start);
     free(r.word_token);
     free(r.ends);
-    free(r.rows);
-    free(r.best);
-    nm_decoder_clean_up(&r.decoder);
+    free_decoding(&r.decoding);
     if (err != NM_OK && diag != NULL && diag->text[0] == '\0')
         nm_fail(diag, err, "%s: tagging: %s", tagger->where, nm_err_name(err));
     return err;

@@ -18,7 +18,8 @@ struct nm_tagger {
     struct nm_wordpiece *wp;
     struct nm_tagset tagset;
     const char *where; /* the model's directory, borrowed: for messages */
-    bool constrained;  /* set by the caller: the best tags that are BIO, not each word's best (see decode.h) */
+    bool constrained;  /* set by the caller: the best tags that are BIO, not each word's best (crf.h);
+                        * those of a model with a CRF layer always are */
     bool borrowed;     /* bert and wp are somebody else's */
 };
 

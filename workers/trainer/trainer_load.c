@@ -165,6 +165,7 @@ enum nm_err nm_trainer_load(struct trainer *tr, uint64_t recipe)
         label_of_tag[i] = (int32_t)i; /* the labels are in the order of the tags */
     const struct nm_bert_options options = {.labels = (const char *const *)labels,
                                             .n_labels = n_labels,
+                                            .crf = t->recipe.crf != 0,
                                             .seed = t->recipe.seed,
                                             .n_threads = t->n_threads,
                                             .precision = (enum nm_precision)t->recipe.precision,
