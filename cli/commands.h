@@ -28,6 +28,8 @@ int nm_command_export(int argc, char **argv);
 int nm_command_import(int argc, char **argv);
 int nm_command_split(int argc, char **argv);
 int nm_command_denoise(int argc, char **argv);
+int nm_command_entities(int argc, char **argv);
+int nm_command_match(int argc, char **argv);
 int nm_command_report(int argc, char **argv);
 
 /* nm_complain - "nermill COMMAND: text" on stderr; returns the exit code that belongs to err. */

@@ -75,6 +75,15 @@ static int set_value(const struct nm_command *command, const struct nm_opt *opt,
         *(const char **)opt->value = value;
         return -1;
     }
+    if (opt->kind == NM_OPT_TEXTS) {
+        struct nm_texts *texts = opt->value;
+        if (texts->n == NM_TEXTS_MAX) {
+            fprintf(stderr, "nermill %s: --%s is given more than %d times\n", command->name, opt->name, NM_TEXTS_MAX);
+            return usage_error(command);
+        }
+        texts->v[texts->n++] = value;
+        return -1;
+    }
     char *end = NULL;
     errno = 0;
     unsigned long long number = strtoull(value, &end, 10);

@@ -13,6 +13,13 @@ enum nm_opt_kind {
     NM_OPT_FLAG,  /* value: bool, set to true */
     NM_OPT_TEXT,  /* value: const char *, borrowed from argv */
     NM_OPT_COUNT, /* value: uint64_t, a whole number */
+    NM_OPT_TEXTS, /* value: struct nm_texts, one more each time the option is given */
+};
+
+enum { NM_TEXTS_MAX = 64 };
+struct nm_texts {
+    const char *v[NM_TEXTS_MAX]; /* borrowed from argv */
+    size_t n;
 };
 
 struct nm_opt {

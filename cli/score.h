@@ -1,6 +1,6 @@
-/* score.h - strict entity-level F1 of a model, and of plain dictionary matching, through the other programs.
+/* score.h - strict entity-level F1 of a model, of plain dictionary matching and of any tagged file.
  *
- * The dictionary's tags come from nermill-aligner match, the figures from nermill-trainer score: one matcher and one
+ * The dictionary's tags come from workers/dataset/dictionary.h, the figures from nermill-trainer: one matcher and one
  * metric for everything.
  */
 #ifndef NM_CLI_SCORE_H
@@ -18,6 +18,10 @@ struct nm_score {
  * appended to json, its sums go to *score.  *code: exit code of what failed; 0 with an error: see diag. */
 enum nm_err nm_score_dictionary(const char *project, const char *gold, struct nm_buf *json, struct nm_score *score,
                                 int *code, struct nm_diag *diag);
+
+/* nm_score_tagged - the same for a CoNLL file of gold's words with predicted tags. */
+enum nm_err nm_score_tagged(const char *tagged, const char *gold, struct nm_buf *json, struct nm_score *score,
+                            int *code, struct nm_diag *diag);
 
 /* nm_score_model - the same for the model directory. */
 enum nm_err nm_score_model(const char *model, const char *gold, struct nm_buf *json, struct nm_score *score,

@@ -205,8 +205,7 @@ size_t nm_entities_find(const struct nm_entities *e, size_t type, const char *te
 
 /* ---- reading a list -------------------------------------------------------------------------- */
 
-/* White space cut at both ends and made single inside; then NFC.  out is emptied first. */
-static enum nm_err clean(const char *line, size_t len, struct nm_buf *out)
+enum nm_err nm_entities_normal(const char *line, size_t len, struct nm_buf *out)
 {
     char flat[TEXT_MAX * 4];
     size_t n = 0;
@@ -239,7 +238,7 @@ static enum nm_err add_line(struct nm_entities *e, size_t type, const char *line
                             struct nm_buf *text, struct nm_diag *diag)
 {
     const char *source = e->sources[origin.source];
-    enum nm_err err = clean(line, len, text);
+    enum nm_err err = nm_entities_normal(line, len, text);
     if (err == NM_EFORMAT)
         err = nm_fail(diag, err, "%s:%u: not valid UTF-8", source, origin.line);
     else if (err == NM_ELIMIT)

@@ -38,6 +38,10 @@ enum nm_err nm_entities_load(struct nm_entities *entities, const char *type, con
 enum nm_err nm_entities_to_blob(const struct nm_entities *entities, struct nm_buf *out);
 enum nm_err nm_entities_from_blob(struct nm_entities *entities, const char *data, size_t len, struct nm_diag *diag);
 
+/* nm_entities_normal - the text of an entity as a set keeps it, in place of what out held: white space cut at both
+ * ends and single inside, NFC.  NM_EFORMAT: not UTF-8; NM_ELIMIT: too long for an entity; NM_ENOMEM. */
+enum nm_err nm_entities_normal(const char *text, size_t len, struct nm_buf *out);
+
 size_t nm_entities_count(const struct nm_entities *entities);
 const struct nm_entity *nm_entities_get(const struct nm_entities *entities, size_t index);
 /* nm_entities_find - the entity of that type (NM_ENTITIES_ANY: of any) whose text is the same but for its case;

@@ -15,3 +15,4 @@ set_tests_properties(unit.round_trip PROPERTIES ENVIRONMENT NERMILL_GOLD=${CMAKE
 nm_test(record LINK nm_dataset)
 nm_test(offsets LINK nm_aligner)
 nm_test(denoise LINK nm_dataset)
+nm_test(names LINK nm_aligner nm_dataset)

@@ -556,8 +556,7 @@ static void test_command_line(void **state)
                  {{"frobnicate"}, 2},
                  {{"--broker", "nowhere", "--state", "x"}, 3},
                  {{"export", "--state", "/nonexistent", "--format", "conll"}, 3},
-                 {{"export", "--state", "/nonexistent", "--format", "xml"}, 2},
-                 {{"match", "--entities", "/nonexistent", "--conll", "/nonexistent"}, 3}};
+                 {{"export", "--state", "/nonexistent", "--format", "xml"}, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *argv[8] = {(char *)(uintptr_t)program()};
         for (size_t j = 0; j < 6; j++)

@@ -12,7 +12,6 @@
 
 #include "common/file.h"
 #include "workers/aligner/host.h"
-#include "workers/aligner/match_conll.h"
 #include "workers/aligner/samples.h"
 #include "workers/aligner/write_sample.h"
 #include "workers/dataset/export.h"
@@ -177,43 +176,6 @@ static void test_merge(void **state)
     nm_buf_clean_up(&out);
 }
 
-/* ---- the lists' tags ---------------------------------------------------------------------------------------------
- */
-
-static enum nm_err match(const char *blob, const char *conll, char *got, size_t size, struct nm_diag *diag)
-{
-    assert_int_equal(nm_file_write_atomic(in_dir("blob"), blob, strlen(blob), NULL), NM_OK);
-    assert_int_equal(nm_file_write_atomic(in_dir("conll"), conll, strlen(conll), NULL), NM_OK);
-    FILE *out = fmemopen(got, size, "w");
-    assert_non_null(out);
-    enum nm_err err = nm_match_conll(in_dir("blob"), in_dir("conll"), out, diag);
-    assert_int_equal(fclose(out), 0);
-    return err;
-}
-
-static void test_match(void **state)
-{
-    (void)state;
-    static const char blob[] = "C\tbeta-alanine\nD\theart failure\nC\tPb\n";
-    char got[1024] = "";
-    struct nm_diag diag;
-    assert_int_equal(
-        match(blob,
-              "Beta\tB-C\n-\tI-C\nalanine\tI-C\npb\tO\n\n\nno\t0\tO\nHeart\t3\tB-D\r\nfailure\t9\tI-D\r\n\r\n"
-              "beta-alanine B-C\n(heart O\nfailure) O",
-              got, sizeof got, &diag),
-        NM_OK);
-    assert_string_equal(got, "Beta\tB-C\tB-C\n-\tI-C\tI-C\nalanine\tI-C\tI-C\npb\tO\tO\n\n"
-                             "no\tO\tO\nHeart\tB-D\tB-D\nfailure\tI-D\tI-D\n\n"
-                             "beta-alanine\tB-C\tB-C\n(heart\tO\tB-D\nfailure)\tO\tI-D\n\n");
-    assert_int_equal(match(blob, "", got, sizeof got, &diag), NM_EFORMAT); /* no sentence in it */
-    assert_int_equal(match(blob, "one\tO\n\nalone\n", got, sizeof got, &diag), NM_EFORMAT);
-    assert_non_null(strstr(diag.text, "conll:3:"));
-    assert_int_equal(match(blob, "a\xff\tO\n", got, sizeof got, &diag), NM_EFORMAT);
-    assert_int_equal(match("no tab\n", "a\tO\n", got, sizeof got, &diag), NM_EFORMAT);
-    assert_non_null(strstr(diag.text, "blob"));
-}
-
 /* ---- addresses ---------------------------------------------------------------------------------------------------
  */
 
@@ -243,7 +205,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write),
         cmocka_unit_test_setup_teardown(test_merge, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_match, set_up, tear_down),
         cmocka_unit_test(test_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

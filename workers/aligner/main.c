@@ -1,4 +1,4 @@
-/* main.c - nermill-aligner: options, and which of its three jobs is meant. */
+/* main.c - nermill-aligner: options, and which of its two jobs is meant. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,6 @@
 
 #include "common/log.h"
 #include "workers/aligner/aligner.h"
-#include "workers/aligner/match_conll.h"
 #include "workers/dataset/export.h"
 
 enum { STATES_MAX = 4096, WAIT_S = 30 };
@@ -15,7 +14,6 @@ enum { STATES_MAX = 4096, WAIT_S = 30 };
 static const char help[] =
     "Usage: nermill-aligner --broker ENDPOINT --state DIR [--bind ENDPOINT] [--adopt ID]\n"
     "       nermill-aligner export --state DIR [--state DIR2 ...] --format FORMAT [--out FILE]\n"
-    "       nermill-aligner match --entities FILE --conll FILE\n"
     "\n"
     "Turns accepted texts into BIO samples: tokenises, finds every listed entity, keeps the samples on its own disk\n"
     "and hands them to trainers.  Stop it with SIGTERM; started again on the same DIR it goes on.\n"
@@ -37,10 +35,6 @@ static const char help[] =
     "  --aside FILE         leave the samples of these ranges of tasks out: the broker's aside.txt\n"
     "  --out FILE           replaced when all is written (default: standard output)\n"
     "\n"
-    "match tags a CoNLL file by the lists alone: token TAB its tag TAB the lists' tag.\n"
-    "  --entities FILE      type TAB text a line\n"
-    "  --conll FILE         token first, tag last, blank lines between sentences\n"
-    "\n"
     "  --help, --version\n"
     "\n"
     "Exit codes: 0 done; 1 failed; 2 command line; 3 input that can't be used; 4 no broker; 5 disk full, store in "
@@ -48,10 +42,10 @@ static const char help[] =
     "port in use or a newer store; 130 stopped by SIGTERM or Ctrl-C, run again to go on.\n";
 
 struct arguments {
-    const char *command; /* "", "export", "match" */
+    const char *command; /* "", "export" */
     const char *states[STATES_MAX];
     size_t n_states;
-    const char *broker, *bind, *advertise, *adopt, *format, *out, *aside, *entities, *conll;
+    const char *broker, *bind, *advertise, *adopt, *format, *out, *aside;
     int wait_s;
 };
 
@@ -72,8 +66,6 @@ enum {
     OPT_FORMAT,
     OPT_OUT,
     OPT_ASIDE,
-    OPT_ENTITIES,
-    OPT_CONLL,
     OPT_VERSION
 };
 
@@ -87,8 +79,6 @@ static const struct option options[] = {{"broker", required_argument, NULL, OPT_
                                         {"format", required_argument, NULL, OPT_FORMAT},
                                         {"out", required_argument, NULL, OPT_OUT},
                                         {"aside", required_argument, NULL, OPT_ASIDE},
-                                        {"entities", required_argument, NULL, OPT_ENTITIES},
-                                        {"conll", required_argument, NULL, OPT_CONLL},
                                         {"help", no_argument, NULL, 'h'},
                                         {"version", no_argument, NULL, OPT_VERSION},
                                         {NULL, 0, NULL, 0}};
@@ -134,12 +124,6 @@ static int take_option(struct arguments *args, int option)
         return -1;
     case OPT_OUT:
         args->out = optarg;
-        return -1;
-    case OPT_ENTITIES:
-        args->entities = optarg;
-        return -1;
-    case OPT_CONLL:
-        args->conll = optarg;
         return -1;
     case 'h':
         (void)fputs(help, stdout);
@@ -206,14 +190,6 @@ static int export(const struct arguments *args)
     return finish(err, &diag);
 }
 
-static int match(const struct arguments *args)
-{
-    struct nm_diag diag = {""};
-    if (args->entities == NULL || args->conll == NULL)
-        return usage("give --entities FILE and --conll FILE");
-    return finish(nm_match_conll(args->entities, args->conll, stdout, &diag), &diag);
-}
-
 int main(int argc, char **argv)
 {
     struct arguments args;
@@ -225,7 +201,5 @@ int main(int argc, char **argv)
         return run(&args);
     if (strcmp(args.command, "export") == 0)
         return export(&args);
-    if (strcmp(args.command, "match") == 0)
-        return match(&args);
     return usage("there is no such command");
 }

@@ -11,6 +11,7 @@ struct nm_import {
     const char *path;        /* "-": standard input */
     const char *annotations; /* bc4chemd: its second file; NULL: none */
     bool sentences;          /* pubtator, bc4chemd: cut titles and abstracts into sentences */
+    bool natural;            /* conll: blanks as in print, even where our tokeniser would cut other words there */
     bool classes;            /* bc4chemd: FORMULA, TRIVIAL and so on as types, not Chemical for all */
 };
 

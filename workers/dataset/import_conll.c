@@ -55,7 +55,8 @@ static void gaps_by_offsets(const struct reading *r, uint32_t *gaps)
     }
 }
 
-/* Natural text again, as far as it can be guessed, that our own tokeniser cuts into the same words. */
+/* Natural text again, as far as it can be guessed, that our own tokeniser cuts into the same words (if that counts).
+ */
 static enum nm_err gaps_by_guess(struct reading *r, const struct nm_tagged_word *words, uint32_t *gaps)
 {
     bool exact;
@@ -65,7 +66,7 @@ static enum nm_err gaps_by_guess(struct reading *r, const struct nm_tagged_word 
     for (size_t i = 0; i < r->n; i++)
         texts[i] = words[i].text;
     nm_detokenize(texts, r->n, gaps);
-    return nm_detokenize_fit(texts, r->n, r->tokenizer, gaps, &r->tokens, &exact);
+    return r->import->natural ? NM_OK : nm_detokenize_fit(texts, r->n, r->tokenizer, gaps, &r->tokens, &exact);
 }
 
 static enum nm_err end_sentence(struct reading *r)

@@ -90,8 +90,7 @@ enum nm_err nm_record_mark(struct nm_arena *arena, struct nm_record *record, siz
     return NM_OK;
 }
 
-/* The tokens' tags anew, as BIO, from the mentions: both in order, mentions on token boundaries. */
-static enum nm_err tag_tokens(struct nm_arena *arena, struct nm_msg_sample *sample)
+enum nm_err nm_record_tag(struct nm_arena *arena, struct nm_msg_sample *sample)
 {
     size_t at = 0;
     for (size_t i = 0; i < sample->n_tokens; i++)
@@ -135,7 +134,7 @@ enum nm_err nm_record_from_words(struct nm_arena *arena, const struct nm_tagged_
     sample->n_tokens = n;
     sample->text = (struct nm_str){text, len};
     enum nm_err err = nm_record_mark(arena, record, bad);
-    return err == NM_OK ? tag_tokens(arena, sample) : err;
+    return err == NM_OK ? nm_record_tag(arena, sample) : err;
 }
 
 /* ---- spans ----------------------------------------------------------------------------------------------------- */
@@ -239,5 +238,5 @@ enum nm_err nm_record_from_spans(struct nm_arena *arena, struct nm_str text, str
             sample->mentions[sample->n_mentions++] = mention;
         }
     }
-    return tag_tokens(arena, sample);
+    return nm_record_tag(arena, sample);
 }

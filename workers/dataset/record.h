@@ -61,6 +61,10 @@ enum nm_err nm_record_from_spans(struct nm_arena *arena, struct nm_str text, str
 /* nm_record_mark - the mentions that the record's tags tell of.  NM_EFORMAT: a tag that is none; NM_ENOMEM. */
 enum nm_err nm_record_mark(struct nm_arena *arena, struct nm_record *record, size_t *bad);
 
+/* nm_record_tag - the tokens' tags anew, as BIO, from the mentions: both in order, mentions on token boundaries.
+ * NM_ENOMEM. */
+enum nm_err nm_record_tag(struct nm_arena *arena, struct nm_msg_sample *sample);
+
 /* nm_points_to_bytes - a table of n_points + 1 byte offsets of text's code points.  NULL: out of memory. */
 uint64_t *nm_points_to_bytes(struct nm_arena *arena, struct nm_str text, size_t *n_points);
 
