@@ -139,7 +139,7 @@ enum nm_err nm_again_open(struct nm_broker *b, struct nm_diag *diag)
     const struct nm_coverage_goal goal = {.entities = nm_entities_count(b->entities),
                                           .min_per_entity = b->project->goal.min_per_entity,
                                           .give_up = b->project->goal.give_up};
-    if (goal.min_per_entity == 0)
+    if (goal.min_per_entity == 0 || b->replay) /* a replay asks again as it was asked then */
         return NM_OK;
     b->coverage = nm_coverage_new(&goal);
     if (!b->coverage)
@@ -152,7 +152,9 @@ enum nm_err nm_again_open(struct nm_broker *b, struct nm_diag *diag)
 
 void nm_again_settle(struct nm_broker *b)
 {
-    if (b->coverage)
+    if (b->replay)
+        nm_queue_hold_phase(b->queue, nm_replay_is_short(b));
+    else if (b->coverage)
         nm_queue_hold_phase(b->queue, nm_coverage_short(b->coverage) > 0);
 }
 
@@ -207,6 +209,8 @@ enum nm_err nm_again_uncover(struct nm_broker *b, uint64_t task)
 enum nm_err nm_again_ask(struct nm_broker *b, bool *opened)
 {
     *opened = false;
+    if (b->replay)
+        return nm_replay_ask(b, opened);
     if (!b->coverage || !nm_queue_wants_extra(b->queue))
         return NM_OK;
     const struct nm_range *range = &b->project->generation.entities;

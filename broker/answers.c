@@ -211,9 +211,10 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     enum nm_err err = nm_dedup_judge(b, &judged, &print);
     if (err)
         return err;
-    enum nm_answer answer = judged.accepted                 ? NM_ANSWER_ACCEPTED
-                            : nm_response_rejected(&judged) ? NM_ANSWER_REJECTED
-                                                            : NM_ANSWER_UNVERIFIED;
+    enum nm_answer answer = judged.accepted                    ? NM_ANSWER_ACCEPTED
+                            : is(judged.rule, NM_NOT_RECORDED) ? NM_ANSWER_HOPELESS
+                            : nm_response_rejected(&judged)    ? NM_ANSWER_REJECTED
+                                                               : NM_ANSWER_UNVERIFIED;
     enum nm_verdict verdict = nm_queue_response(b->queue, s->number, response->task, response->attempt, answer);
     struct nm_queue_task ended;
     err = nm_govern_response(b, s, response);

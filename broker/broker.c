@@ -127,7 +127,11 @@ static enum nm_err record_task(void *ctx, const struct nm_queue_task *task)
     struct nm_queue_task t = *task;
     t.due_ms += nm_clock_wall_ms() - b->now;
     enum nm_err err = nm_again_changed(b, task);
-    return err ? err : nm_ledger_task(b->ledger, &t);
+    if (!err)
+        err = nm_ledger_task(b->ledger, &t);
+    if (!err && b->replay && task->state == NM_TASK_DEAD && nm_replay_skips(b, task->task))
+        err = nm_ledger_bury(b->ledger, task->task, task->attempt, "the run that is replayed had not finished it");
+    return err;
 }
 
 enum nm_err nm_broker_flush(struct nm_broker *b)
@@ -180,7 +184,7 @@ static void tell_phase(struct nm_broker *b)
                  (unsigned long long)t->opened, (unsigned long long)b->goal, (unsigned long long)t->done);
     if (phase != NM_PHASE_COMPLETE)
         return;
-    nm_info("the goal is reached: %llu samples", (unsigned long long)t->done);
+    nm_info("%s: %llu samples", b->replay ? "all is replayed" : "the goal is reached", (unsigned long long)t->done);
     for (uint32_t i = 0; i < b->n_sessions; i++)
         if (b->sessions[i] && nm_ledger_get_worker(b->ledger, i)->role == NM_QUEUE_GENERATOR)
             nm_session_send_done(b, b->sessions[i]);
@@ -241,7 +245,8 @@ static int wait_ms(const struct nm_broker *b, bool more)
 void nm_broker_set_goal(struct nm_broker *b, uint64_t goal)
 {
     b->goal = goal;
-    nm_queue_set_goal(b->queue, goal, OPENED_MAX(goal));
+    nm_queue_set_goal(b->queue, nm_replay_goal(b, goal),
+                      b->replay ? nm_recorded_head(b->replay)->tasks : OPENED_MAX(goal));
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------

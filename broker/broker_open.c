@@ -90,6 +90,13 @@ static enum nm_err restore(struct nm_broker *b, struct nm_diag *diag)
     const struct nm_ledger_counters *c = nm_ledger_counters(b->ledger);
     struct nm_queue_totals totals = {
         .opened = c->opened, .extra = c->extra, .done = c->done, .dead = c->dead, .dropped = c->dropped};
+    if (b->replay) {
+        o.goal = nm_replay_goal(b, b->goal);
+        o.opened_max = nm_recorded_head(b->replay)->tasks;
+        o.finishes = true;
+        o.skips = nm_replay_skips;
+        o.ctx = b;
+    }
     b->queue = nm_queue_new(&o);
     if (!b->queue)
         return nm_fail(diag, NM_ENOMEM, "no memory for the queue");

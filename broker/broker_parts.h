@@ -13,13 +13,14 @@
 #include "broker/plan.h"
 #include "broker/queue.h"
 #include "broker/recent.h"
+#include "broker/recorded.h"
 #include "common/net.h"
 #include "schemas/messages.h"
 #include "schemas/project.h"
 
 enum {
     RATE_SECONDS = 3601, /* one snapshot a second: the rate over an hour needs both ends */
-    BLOBS = 7,
+    BLOBS = 8,
     FAILURE_LINE = 512,
 };
 
@@ -30,11 +31,12 @@ enum {
     NM_BLOB_ASIDE,
     NM_BLOB_LEARN_FROM,
     NM_BLOB_EXEMPLARS,
-    NM_BLOB_LEAKAGE
+    NM_BLOB_LEAKAGE,
+    NM_BLOB_REPLAY
 };
 
 /* Settings that a generation of the run is made with; those before PLAN shape the plan. */
-enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 15 };
+enum { NM_GENERATION_PLAN = 7, NM_GENERATION_SETTINGS = 16 };
 
 /* Tasks that may be opened for a goal, before the run is called stuck. */
 #define OPENED_MAX(goal) (4 * (goal) + 100)
@@ -117,7 +119,8 @@ struct nm_broker {
 
     struct blob blobs[BLOBS];
     struct nm_directory *directory;
-    struct nm_dedup *dedup; /* NULL: any text may come again */
+    struct nm_dedup *dedup;     /* NULL: any text may come again */
+    struct nm_recorded *replay; /* borrows its blob; NULL: answers are bought */
     struct endpoint *endpoints;
     struct nm_governor *governor;
     struct nm_map grants; /* the live ones, by task and attempt */
@@ -209,6 +212,20 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
                             const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
 /* nm_reuse_offer - add to a task what earlier generations were answered at its place (reuse.c). */
 enum nm_err nm_reuse_offer(struct nm_broker *b, struct nm_msg_task *msg, struct nm_diag *diag);
+/* replay.c - a run that is answered from the log of another one.  nm_replay_open - of the file that the blob holds;
+ * path: for messages.  NM_EINVAL: its dedup is another.  nm_replay_goal - the queue's goal, for ours: out of reach
+ * where all that is recorded is wanted; ours where nothing is replayed. */
+enum nm_err nm_replay_open(struct nm_broker *b, const char *path, struct nm_diag *diag);
+uint64_t nm_replay_goal(const struct nm_broker *b, uint64_t goal);
+/* nm_replay_skips - a task that the recorded run had not finished; ctx: the broker. */
+bool nm_replay_skips(void *ctx, uint64_t task);
+/* nm_replay_is_short - recorded extra tasks are still to be opened.  nm_replay_ask - open the next one, if a
+ * generator is free for it. */
+bool nm_replay_is_short(const struct nm_broker *b);
+enum nm_err nm_replay_ask(struct nm_broker *b, bool *opened);
+/* nm_replay_offer - add to a task what was answered then.  nm_replay_judge - what the recorded broker refused. */
+enum nm_err nm_replay_offer(struct nm_broker *b, struct nm_msg_task *msg);
+enum nm_err nm_replay_judge(struct nm_broker *b, struct nm_msg_response *response);
 /* nm_generation_open - open the ledger; how: "keep", "fresh" or NULL, for changed settings. */
 enum nm_err nm_generation_open(struct nm_broker *b, const char *how, struct nm_diag *diag);
 /* nm_generation_find - the index of an entity; UINT64_MAX: not listed.  ctx: the broker. */

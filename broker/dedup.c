@@ -198,6 +198,8 @@ static void refuse(struct nm_msg_response *response, const char *rule, const cha
 enum nm_err nm_dedup_judge(struct nm_broker *b, struct nm_msg_response *response, struct nm_fingerprint *print)
 {
     struct nm_dedup *d = b->dedup;
+    if (b->replay)
+        return nm_replay_judge(b, response);
     if (!d || nm_response_rejected(response) || !is_awaited(b, response))
         return NM_OK;
     d->template_key = 0;
@@ -408,7 +410,7 @@ enum nm_err nm_dedup_open(struct nm_broker *b, struct nm_diag *diag)
     const struct nm_project_dedup *wanted = &b->project->dedup;
     unsigned kinds = (wanted->exact ? KIND_EXACT : 0U) | (wanted->near > 0 ? KIND_NEAR : 0U) |
                      (wanted->per_template > 0 ? KIND_TEMPLATE : 0U);
-    if (kinds == 0) /* what is accepted meanwhile is in no index: the next one is made anew */
+    if (kinds == 0 || b->replay) /* what is accepted meanwhile is in no index: the next one is made anew */
         return nm_ledger_note(b->ledger, "dedup", "", 0);
     b->dedup = calloc(1, sizeof *b->dedup);
     if (!b->dedup)

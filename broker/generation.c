@@ -121,6 +121,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         {.key = "mode", .name = "generation: mode, guidelines or exemplars"},
         {.key = "hard_negatives", .name = "generation: hard_negatives"},
         {.key = "verification", .name = "verification"},
+        {.key = "replay", .name = "generation: replay"},
     };
     size_t size = sizeof settings[0].value;
     memcpy(settings, names, sizeof names);
@@ -148,6 +149,12 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
     describe_prompt(g, &blobs[NM_BLOB_EXEMPLARS].data, settings[12].value, size);
     snprintf(settings[13].value, size, "%.6g", g->hard_negatives);
     snprintf(settings[14].value, size, "%s", looks[project->verification.mode]);
+    const struct nm_buf *replay = &blobs[NM_BLOB_REPLAY].data;
+    if (g->replay)
+        snprintf(settings[15].value, size, "a file with digest %016llx",
+                 (unsigned long long)nm_hash64(nm_buf_str(replay), replay->len, 0));
+    else
+        set_text(&settings[15], "none");
 }
 
 /* ---- entities by their words ------------------------------------------------------------------------------------

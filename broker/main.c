@@ -9,6 +9,7 @@
 
 #include "broker/broker.h"
 #include "broker/price.h"
+#include "broker/responses.h"
 #include "broker/tools.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -34,6 +35,7 @@ static void on_signal(int number)
 static const char usage[] = "usage: nermill-broker PROJECT --state DIR [options]\n"
                             "       nermill-broker check STATE_DIR\n"
                             "       nermill-broker backup STATE_DIR DEST\n"
+                            "       nermill-broker responses PROJECT --state DIR [--out FILE]\n"
                             "\n"
                             "Leases the tasks of PROJECT (a project.yaml, or its directory) to generators and\n"
                             "aligners, and keeps every answer in DIR.  Started again, it goes on from there.\n"
@@ -190,6 +192,8 @@ int main(int argc, char **argv)
         return nm_tool_backup(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "plan") == 0)
         return nm_price_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "responses") == 0)
+        return nm_responses_main(argc - 1, argv + 1);
     int code = parse_options(argc, argv, &options);
     if (code >= 0)
         return code;

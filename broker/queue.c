@@ -259,7 +259,7 @@ enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint6
     if (attempt < task->view.attempt || !nm_queue_transition(task->view.state, ACCEPT))
         return duplicate(queue);
     bool in_time = task->view.state == NM_TASK_LEASED && task->view.worker == worker;
-    bool last = nm_queue_last_try(queue, &task->view);
+    bool last = nm_queue_last_try(queue, &task->view) || answer == NM_ANSWER_HOPELESS;
     bool look = answer == NM_ANSWER_UNVERIFIED && !task->view.verify;
     if (look)
         task->view.base++;

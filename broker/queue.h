@@ -95,6 +95,11 @@ struct nm_queue_options {
     uint64_t backlog_max; /* texts waiting for an aligner; none is opened beyond */
     uint64_t seed;        /* of the jitter */
     uint64_t generation;  /* of the tasks that are opened from now on */
+    /* Of a replay, whose end must not depend on who is faster: every task that is opened is run to its end, goal or
+     * not; those that skips (NULL: none) names are dead at once; with none left to open it is COMPLETE, not STUCK. */
+    bool finishes;
+    bool (*skips)(void *ctx, uint64_t task);
+    void *ctx;
 };
 
 /* One task, as it is written to the ledger. */
@@ -114,8 +119,9 @@ struct nm_queue_hold {
     uint32_t attempt;
 };
 
-/* What an answer says; a text that passed and is to be verified comes back at once, as the next attempt, for that. */
-enum nm_answer { NM_ANSWER_REJECTED, NM_ANSWER_ACCEPTED, NM_ANSWER_UNVERIFIED };
+/* What an answer says; a text that passed and is to be verified comes back at once, as the next attempt, for that;
+ * after a hopeless one there is no next attempt. */
+enum nm_answer { NM_ANSWER_REJECTED, NM_ANSWER_ACCEPTED, NM_ANSWER_UNVERIFIED, NM_ANSWER_HOPELESS };
 
 /* What became of an answer. */
 enum nm_verdict {

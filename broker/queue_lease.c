@@ -24,7 +24,7 @@ static bool makes_none(const struct nm_queue *q)
 /* More than the goal needs are open where it was lowered, or dead tasks were kicked. */
 static bool has_enough(const struct nm_queue *q)
 {
-    return secured_by(q) + q->counts[NM_TASK_LEASED] >= q->options.goal;
+    return !q->options.finishes && secured_by(q) + q->counts[NM_TASK_LEASED] >= q->options.goal;
 }
 
 /* Texts to be verified come first; a batch takes none. */
@@ -35,6 +35,23 @@ static enum nm_err next_look(struct nm_queue *q, struct task **task)
         return NM_ENOENT;
     *task = OWNER_OF(q->looks.next, struct task, link);
     return !has_enough(q) || nm_task_is_extra((*task)->view.task) ? NM_OK : NM_ENOENT;
+}
+
+/* The next task of the plan that is not skipped. */
+static enum nm_err open_next(struct nm_queue *q, enum nm_queue_role role, struct task **task)
+{
+    while (may_open(q, role)) {
+        uint64_t index = q->options.generation << NM_TASK_GENERATION | q->totals.opened;
+        enum nm_err err = nm_queue_task_add(q, index, task);
+        if (err)
+            return err;
+        q->totals.opened++;
+        nm_queue_enter(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
+        if (!q->options.skips || !q->options.skips(q->options.ctx, index))
+            return NM_OK;
+        nm_queue_move(q, *task, BURY, NM_QUEUE_NOBODY);
+    }
+    return NM_ENOENT;
 }
 
 /* role: who asks, a generator or a batch; paused: for it. */
@@ -57,20 +74,13 @@ static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool p
         *task = OWNER_OF(q->ready.next, struct task, link);
         return NM_OK;
     }
-    if (!may_open(q, role))
-        return NM_ENOENT;
-    enum nm_err err = nm_queue_task_add(q, q->options.generation << NM_TASK_GENERATION | q->totals.opened, task);
-    if (!err) {
-        q->totals.opened++;
-        nm_queue_enter(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
-    }
-    return err;
+    return open_next(q, role, task);
 }
 
 bool nm_queue_wants_extra(const struct nm_queue *queue)
 {
     return !makes_none(queue) && !queue->draining && !link_is_alone(&queue->hungry[NM_QUEUE_GENERATOR]) &&
-           link_is_alone(&queue->again) && secured_by(queue) >= queue->options.goal &&
+           link_is_alone(&queue->again) && (queue->options.finishes || secured_by(queue) >= queue->options.goal) &&
            queue->n_delayed < queue->generator_credit && queue->counts[NM_TASK_ACCEPTED] < queue->options.backlog_max;
 }
 
@@ -177,7 +187,10 @@ enum nm_phase nm_queue_phase(const struct nm_queue *queue)
     if (t->done >= queue->options.goal && !queue->hold_phase && !waits)
         return NM_PHASE_COMPLETE;
     bool all_ended = t->done + t->dead + t->dropped == t->opened + t->extra;
+    bool none_left = all_ended && t->opened >= queue->options.opened_max;
+    if (none_left && queue->options.finishes && !queue->hold_phase)
+        return NM_PHASE_COMPLETE;
     if (all_ended && queue->draining)
         return NM_PHASE_DRAINED;
-    return all_ended && t->opened >= queue->options.opened_max ? NM_PHASE_STUCK : NM_PHASE_RUNNING;
+    return none_left && !queue->options.finishes ? NM_PHASE_STUCK : NM_PHASE_RUNNING;
 }

@@ -52,6 +52,8 @@ enum nm_err nm_reuse_offer(struct nm_broker *b, struct nm_msg_task *msg, struct 
     const uint64_t place = msg->task & (((uint64_t)1 << NM_TASK_GENERATION) - 1);
     uint64_t generation = nm_task_generation(msg->task);
     size_t bytes = 0;
+    if (b->replay)
+        return nm_replay_offer(b, msg);
     if (!b->project->generation.reuse || generation == 0)
         return NM_OK;
     msg->answers = nm_arena_alloc(&b->arena, NM_ANSWERS_MAX * sizeof *msg->answers);

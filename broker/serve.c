@@ -40,6 +40,21 @@ static enum nm_err load_leakage(struct nm_broker *b, const char *project, struct
     return NM_OK;
 }
 
+/* Its bytes are unpacked. */
+static enum nm_err load_replay(struct nm_broker *b, const char *project, struct blob *blob, struct nm_diag *diag)
+{
+    char path[PATH_BYTES];
+    const char *file = b->project->generation.replay;
+    if (!file) {
+        blob->missing = "none: the project replays no other run";
+        return NM_OK;
+    }
+    if (nm_project_path(project, file, path, sizeof path))
+        return nm_fail(diag, NM_ELIMIT, "%s: the path of %s is too long", project, file);
+    enum nm_err err = nm_recorded_read(path, &blob->data, diag);
+    return err ? err : nm_replay_open(b, path, diag);
+}
+
 enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *options, struct nm_diag *diag)
 {
     char path[PATH_BYTES];
@@ -49,6 +64,7 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
     struct blob *learn_from = start_blob(b, NM_BLOB_LEARN_FROM, "learn_from", ENTITIES_MAX);
     struct blob *exemplars = start_blob(b, NM_BLOB_EXEMPLARS, "exemplars", TEMPLATE_MAX);
     struct blob *leakage = start_blob(b, NM_BLOB_LEAKAGE, "leakage", ENTITIES_MAX);
+    struct blob *replay = start_blob(b, NM_BLOB_REPLAY, "replay", ENTITIES_MAX);
     (void)start_blob(b, NM_BLOB_ASIDE, "aside", ENTITIES_MAX); /* filled when the ledger is open */
     if (nm_project_file(options->project, path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->project);
@@ -70,6 +86,8 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
                         "none: the project names no exemplars", exemplars, diag);
     if (!err)
         err = load_leakage(b, options->project, leakage, diag);
+    if (!err)
+        err = load_replay(b, options->project, replay, diag);
     for (int i = 0; i < BLOBS && !err; i++)
         b->blobs[i].digest = nm_hash64(nm_buf_str(&b->blobs[i].data), b->blobs[i].data.len, 0);
     return err;
@@ -79,6 +97,7 @@ void nm_serve_clean_up(struct nm_broker *b)
 {
     for (int i = 0; i < BLOBS; i++)
         nm_buf_clean_up(&b->blobs[i].data);
+    nm_recorded_destroy(&b->replay);
     nm_entities_destroy(&b->entities);
     nm_project_destroy(&b->project);
 }
@@ -99,7 +118,7 @@ void nm_serve_blob(struct nm_broker *b, const struct nm_peer *peer, const struct
     struct nm_msg_blob_data *data = &msg.u.blob_data;
     if (!blob) {
         data->error = nm_str("no such blob: this broker has project, entities, template, learn_from, exemplars, "
-                             "leakage and aside, and of each "
+                             "leakage, replay and aside, and of each "
                              "aligner index/ID and made/ID/PLACE");
     } else if (blob->missing) {
         data->error = nm_str(blob->missing);

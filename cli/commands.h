@@ -31,6 +31,7 @@ int nm_command_denoise(int argc, char **argv);
 int nm_command_entities(int argc, char **argv);
 int nm_command_match(int argc, char **argv);
 int nm_command_report(int argc, char **argv);
+int nm_command_responses(int argc, char **argv);
 
 /* nm_complain - "nermill COMMAND: text" on stderr; returns the exit code that belongs to err. */
 int nm_complain(const char *command, enum nm_err err, const struct nm_diag *diag);

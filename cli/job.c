@@ -279,7 +279,8 @@ static enum nm_err probe(struct nm_job *job, struct nm_diag *diag)
  * it gets a moment. */
 static enum nm_err begin_asking(struct nm_job *job, int64_t since_ms, bool *asking, struct nm_diag *diag)
 {
-    bool enough = job->stats.aligned + job->stats.waiting >= job->stats.goal && job->stats.entities_short == 0;
+    bool enough = job->stats.aligned + job->stats.waiting >= job->stats.goal && job->stats.entities_short == 0 &&
+                  job->project->generation.replay == NULL; /* a replay goes to its end */
     if (*asking || (enough && nm_clock_mono_ms() - since_ms < ALIGN_LIMIT_MS))
         return NM_OK;
     enum nm_err err = probe(job, diag);
@@ -364,6 +365,9 @@ enum nm_err nm_job_generate(struct nm_job *job, struct nm_diag *diag)
     nm_progress_say(&job->progress, "%llu samples accepted of %llu answers, %llu aligned",
                     (unsigned long long)job->stats.accepted, (unsigned long long)job->stats.responses,
                     (unsigned long long)job->stats.aligned);
+    if (job->project->generation.replay != NULL && job->stats.not_recorded > 0)
+        nm_progress_say(&job->progress, "%llu requests have no answer in %s, and are asked nowhere else",
+                        (unsigned long long)job->stats.not_recorded, job->project->generation.replay);
     if (job->stats.given_up > 0)
         nm_progress_say(&job->progress, "%llu entities are given up, their texts were always rejected: %s",
                         (unsigned long long)job->stats.given_up, job->stats.given_up_first);

@@ -41,6 +41,7 @@ static const struct entry entries[] = {
     {"check", "is a run's ledger whole", nm_command_check, NULL, false},
     {"backup", "a copy of a run's ledger, while it runs", nm_command_backup, NULL, false},
     {"export", "the data set as CoNLL, JSON lines, and in other tools' forms", nm_command_export, NULL, false},
+    {"responses", "the answers of a run as a file that another run can replay", nm_command_responses, NULL, false},
     {"report", "how good a data set is, on one HTML page", nm_command_report, NULL, false},
     {"split", "a data set into train, dev and test", nm_command_split, NULL, false},
     {"denoise", "labels judged by taggers that have not seen them", nm_command_denoise, NULL, false},

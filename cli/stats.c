@@ -171,6 +171,7 @@ enum nm_err nm_stats_parse(const char *text, struct nm_stats *stats, struct nm_d
     stats->leased = get_count(root, "leased");
     stats->dead = get_count(root, "dead");
     stats->complete = json_is_true(json_object_get(root, "complete"));
+    stats->not_recorded = get_count(json_object_get(root, "rejected_by_rule"), "not_recorded");
     stats->dropped = get_count(json_object_get(root, "tasks"), "dropped");
     const json_t *tasks = json_object_get(root, "tasks");
     stats->waiting = get_count(tasks, "accepted") + get_count(tasks, "aligning");

@@ -23,6 +23,7 @@ struct nm_stats {
     uint64_t goal, accepted, rejected, responses, aligned, leased, dead;
     uint64_t waiting;                     /* accepted texts on their way into samples */
     uint64_t dropped;                     /* accepted texts that no aligner could use */
+    uint64_t not_recorded;                /* requests that a replay had no answer to */
     bool complete;                        /* the goal is reached and everything accepted is aligned */
     bool budget;                          /* it is used up */
     bool stuck;                           /* it can't be reached: too many tasks used up their attempts */

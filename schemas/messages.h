@@ -38,6 +38,8 @@ enum {
 
 /* The rule of a text that passed and is yet to be verified: no rejection. */
 #define NM_UNVERIFIED "unverified"
+/* The rule of a request that a replay has no answer to: its task is not asked again. */
+#define NM_NOT_RECORDED "not_recorded"
 
 /* What a span is: a mention; or uncertain, and its tokens are left out of the loss. */
 enum nm_span_state { NM_SPAN_LABELLED = 0, NM_SPAN_MASKED = 1 };
@@ -88,10 +90,14 @@ struct nm_str nm_str(const char *s);
  * the project's types, and enum nm_span_state. */
 #define NM_FIELDS_span(X) X(U64, start, 0) X(U64, end, 0) X(U64, type, 0) X(U64, state, 0)
 
-/* One answer to an earlier generation's request for the same place of the plan: it is used again if the request is the
- * same.  request: as in a response. */
+/* One answer to an earlier generation's request for the same place of the plan, or of the run that is replayed: it is
+ * used again if the request is the same.  request: as in a response.  Of a replay alone: request is the hash of the
+ * request's body with the seed salt (0: a response's body_key); constraint: as in a response; status, rule, detail: of
+ * an answer that holds no text to judge. */
 #define NM_FIELDS_answer(X)                                                                                          \
-    X(U64, task, 0) X(U64, request, 0) X(STR, endpoint, NM_NAME_MAX) X(BIN, body, NM_BODY_MAX)
+    X(U64, task, 0) X(U64, request, 0) X(STR, endpoint, NM_NAME_MAX) X(BIN, body, NM_BODY_MAX) \
+    X(U64, salt, 0) X(STR, constraint, NM_NAME_MAX) X(U64, status, 0) X(STR, rule, NM_NAME_MAX) \
+    X(STR, detail, NM_LINE_MAX)
 
 /* How many spans of a text there are of one kind: "masked", or the note of a mention. */
 #define NM_FIELDS_count(X) X(STR, name, NM_NAME_MAX) X(U64, n, 0)
@@ -171,7 +177,8 @@ struct nm_str nm_str(const char *s);
  * and the request's body; reused: no call was made, the body is that of the answer to task reused_from;
  * span_start, span_end: the characters of text that the rule is about; verifies: it is the second look at the text of
  * the attempt before.  The rule NM_UNVERIFIED asks for that look.  prompt: of a last try that was rejected, role by
- * role: the dead letter has it. */
+ * role: the dead letter has it.  body_key: XXH3-64 of the request's body alone, wherever it was sent (0: not known).
+ */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -202,7 +209,8 @@ struct nm_str nm_str(const char *s);
     X(U64, span_start, 0) \
     X(U64, span_end, 0) \
     X(BOOL, verifies, 0) \
-    X(STR, prompt, NM_TEXT_MAX)
+    X(STR, prompt, NM_TEXT_MAX) \
+    X(U64, body_key, 0)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint

@@ -93,7 +93,8 @@ struct nm_project_generation {
     struct nm_range words;    /* in a sentence */
     uint32_t attempts;        /* answered calls a task may use */
     enum nm_constrain constrain;
-    bool reuse; /* a request that was answered in an earlier generation is not sent again */
+    bool reuse;   /* a request that was answered in an earlier generation is not sent again */
+    char *replay; /* the response log of another run, relative to the project: no call is made; NULL: none */
     char **styles;
     uint32_t n_styles; /* 0: the built-in list */
     char **sections;

@@ -70,6 +70,7 @@ static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, 
                                                          FLOAT(raw_generation, negatives),
                                                          UINT(raw_generation, attempts),
                                                          BOOL(raw_generation, reuse),
+                                                         STRING(raw_generation, replay, OPTIONAL),
                                                          LIST(raw_generation, styles, text_item, OPTIONAL),
                                                          LIST(raw_generation, sections, text_item, OPTIONAL),
                                                          CYAML_FIELD_END};

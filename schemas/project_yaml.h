@@ -37,6 +37,7 @@ struct raw_exemplars {
 struct raw_generation {
     char *domain, *template, *builtin, *guidelines, *mode, *constrain;
     bool *reuse;
+    char *replay;
     struct raw_exemplars *exemplars;
     struct raw_range *entities, *words;
     double *negatives, *hard_negatives;

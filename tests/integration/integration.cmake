@@ -37,6 +37,7 @@ nm_python_test(coverage TIMEOUT 300)
 nm_python_test(generation TIMEOUT 300)
 nm_python_test(reuse TIMEOUT 300)
 nm_python_test(batch TIMEOUT 300)
+nm_python_test(replay TIMEOUT 300)
 
 # Stores of a version that does not exist yet, for test_run.py.
 add_executable(newer_store integration/newer_store.c)

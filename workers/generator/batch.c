@@ -50,7 +50,7 @@ enum nm_err nm_batch_ask(struct nm_batch *b, struct nm_job *job)
         return err;
     job->endpoint = &b->endpoint;
     job->prompt_bound = job->prompt_bytes = nm_bound_bytes(&job->call.prompt);
-    job->request = nm_generator_request_key(b->endpoint.config, (struct nm_str){b->body.data, b->body.len});
+    nm_generator_key_request(job, b->endpoint.config, (struct nm_str){b->body.data, b->body.len});
     return NM_OK;
 }
 
@@ -294,6 +294,9 @@ static enum nm_err fetch_project(struct nm_batch *b, struct nm_diag *diag)
     enum nm_err err = nm_generator_fetch(b->worker, &b->project, &b->recipe, diag);
     if (err == NM_OK && b->project->n_endpoints == 0)
         err = nm_fail(diag, NM_EINVAL, "project %s names no endpoint: add one under endpoints", b->project->name);
+    if (err == NM_OK && b->project->generation.replay != NULL)
+        err = nm_fail(diag, NM_EINVAL, "project %s replays %s: it has no request to send anywhere", b->project->name,
+                      b->project->generation.replay);
     if (err != NM_OK)
         return err;
     const char *name = b->options->endpoint != NULL ? b->options->endpoint : b->project->endpoints[0].name;

@@ -102,7 +102,7 @@ enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct 
         job->call.brief = true;
     } while (true);
     job->prompt_bound = err == NM_OK ? nm_bound_tokens(&endpoint->bound, &job->call.prompt) : 0;
-    job->request = nm_generator_request_key(endpoint->config, (struct nm_str){g->body.data, g->body.len});
+    nm_generator_key_request(job, endpoint->config, (struct nm_str){g->body.data, g->body.len});
     return err;
 }
 
@@ -175,6 +175,8 @@ void nm_generator_start_calls(struct nm_generator *g)
 {
     if (g->leaving)
         return;
+    while (g->replays && g->waiting.n > 0)
+        nm_generator_replay(g, nm_job_pop(&g->waiting));
     int64_t now = nm_clock_mono_ms();
     for (size_t i = 0; i < g->pool.n; i++)
         start_named(g, i, now);
@@ -263,7 +265,8 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
                                              .created_ms = (uint64_t)nm_clock_wall_ms(),
                                              .body = {body, len},
                                              .prompt_bound = job->prompt_bound,
-                                             .request = job->request};
+                                             .request = job->request,
+                                             .body_key = job->body_key};
     return NM_OK;
 }
 
@@ -355,6 +358,11 @@ static void learn(struct nm_generator *g, const struct nm_job *job)
 /* Judged, and in the spool if that could be: on to the broker. */
 static void pass_on(struct nm_generator *g, struct nm_job *job)
 {
+    if (job->judged != NM_OK && g->replays) {
+        g->fatal = nm_fail(&g->why, job->judged, "task %llu: its recorded answer cannot be judged: %s",
+                           (unsigned long long)job->number, job->why != NULL ? job->why : nm_err_name(job->judged));
+        return;
+    }
     if (job->judged != NM_OK) {
         fail_answer(g, job);
         return;

@@ -12,6 +12,7 @@
 #include "workers/generator/generator_parts.h"
 
 enum { TICK_MS = 200, REPORT_MS = 30000, ACK_MS = 5000, BLOB_MS = 30000 };
+enum { REPLAYED = 256 /* tasks at once, where no call is made */ };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
@@ -52,7 +53,8 @@ static enum nm_err set_up(struct nm_generator *g, struct nm_diag *diag)
     g->named = calloc(g->pool.n, sizeof *g->named);
     if (g->named == NULL)
         return nm_fail(diag, NM_ENOMEM, "out of memory");
-    g->most = nm_pool_capacity(&g->pool);
+    g->replays = g->project->generation.replay != NULL;
+    g->most = g->replays ? REPLAYED : nm_pool_capacity(&g->pool);
     if (g->options->concurrency > 0 && g->options->concurrency < g->most)
         g->most = g->options->concurrency;
     nm_worker_set_credit(g->worker, g->most + g->most / 4 + 2); /* a few beyond, so that no call waits for a lease */

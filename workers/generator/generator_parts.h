@@ -33,6 +33,7 @@ struct nm_generator {
     bool hand_in;                 /* something SENT has not gone out, or has to go out again */
     bool drops;                   /* acknowledged entries wait to leave the spool */
     bool leaving, done;
+    bool replays; /* the project does: no call is ever made */
     int64_t leave_by, quiet_since, tick_at, report_at;
     enum nm_err fatal; /* why it leaves, if not at will */
     struct nm_diag why;
@@ -63,10 +64,12 @@ enum nm_err nm_generator_ask(struct nm_generator *g, struct nm_job *job, struct 
 enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_outcome *outcome, const char *rule,
                                      const char *detail);
 
-/* reuse.c: what is on record.  nm_generator_request_key - of a request's body to that endpoint; never 0.
- * nm_generator_reuse - true: the task came with the answer to its very request, and is ANSWERED by that. */
-uint64_t nm_generator_request_key(const struct nm_project_endpoint *endpoint, struct nm_str body);
+/* reuse.c: what is on record.  nm_generator_key_request - the keys of a request with that body to that endpoint, into
+ * the job.  nm_generator_reuse - true: the task came with the answer to its very request, and is ANSWERED by that.
+ * nm_generator_replay - it is ANSWERED by what the task came with, or by that there is nothing; no call is made. */
+void nm_generator_key_request(struct nm_job *job, const struct nm_project_endpoint *endpoint, struct nm_str body);
 bool nm_generator_reuse(struct nm_generator *g, struct nm_job *job);
+void nm_generator_replay(struct nm_generator *g, struct nm_job *job);
 
 /* intake.c: what the broker says, and handing in. */
 enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);

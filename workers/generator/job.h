@@ -21,7 +21,8 @@ struct nm_job {
     enum nm_job_state state;
     bool canary;           /* asks whether grammars are honoured; without a task it is not in the table */
     bool granted;          /* of a task, whose call it uses up */
-    uint64_t request;      /* key of the request's body (reuse.c) */
+    uint64_t request;      /* key of the request (reuse.c) */
+    uint64_t body_key;     /* of its body alone */
     uint64_t prompt_bytes; /* tokens of the prompt at most, by its bytes */
     uint64_t prompt_bound; /* the same, as well as is known */
     uint64_t tokens_in;    /* ANSWERED and judged: as the endpoint counted; 0: it does not */

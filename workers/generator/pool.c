@@ -30,6 +30,8 @@ static enum nm_err init_endpoint(struct nm_endpoint *endpoint, const struct nm_p
     if (strlen(config->name) > NM_NAME_MAX)
         return nm_fail(diag, NM_EINVAL, "an endpoint has a name of more than %d bytes: give it a short name",
                        NM_NAME_MAX);
+    if (project->generation.replay != NULL) /* it is never called, and need not be there */
+        return NM_OK;
     return nm_endpoint_target(config, dir, &endpoint->target, diag);
 }
 

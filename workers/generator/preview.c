@@ -371,6 +371,9 @@ static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
 {
     char dir[4096];
     enum nm_err err = nm_project_load(p->options->project, &p->project, diag);
+    if (err == NM_OK && p->project->generation.replay != NULL)
+        err = nm_fail(diag, NM_EINVAL, "project %s replays %s: there is no call to show", p->project->name,
+                      p->project->generation.replay);
     if (err == NM_OK)
         err = nm_project_entities(p->project, p->options->project, &p->entities, diag);
     if (err == NM_OK)

@@ -145,7 +145,7 @@ static bool is_over(const struct probe *p)
 static enum nm_err run(struct probe *p, int64_t give_up_ms, struct nm_diag *diag)
 {
     int64_t end_ms = nm_clock_mono_ms() + give_up_ms;
-    p->left = p->pool.n;
+    p->left = p->project->generation.replay == NULL ? p->pool.n : 0;
     while (!is_over(p)) {
         int64_t now = nm_clock_mono_ms();
         if (nm_worker_stop_requested() > 0)
@@ -176,6 +176,8 @@ enum nm_err nm_probe_run(const char *project, bool any, int64_t give_up_ms, stru
     enum nm_err err = nm_project_load(project, &p.project, diag);
     if (err == NM_OK && nm_project_path(project, "", dir, sizeof dir) != NM_OK)
         err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", project);
+    if (err == NM_OK && p.project->generation.replay != NULL)
+        (void)printf("none is asked: the project replays %s\n", p.project->generation.replay);
     if (err == NM_OK)
         err = nm_pool_init(&p.pool, p.project, dir, (uint64_t)nm_clock_wall_ms(), diag);
     struct nm_llm_options llm = {.max_in_flight = p.pool.n, .max_body = PROBE_BODY_MAX, .done = on_done, .ctx = &p};

@@ -3,11 +3,17 @@
 
 #include "workers/generator/generator_parts.h"
 
-uint64_t nm_generator_request_key(const struct nm_project_endpoint *endpoint, struct nm_str body)
+/* salt: the hash of the url, or 0. */
+static uint64_t key_of(struct nm_str body, uint64_t salt)
 {
-    const char *url = endpoint->url;
-    uint64_t key = nm_hash64(body.ptr, body.len, nm_hash64(url, strlen(url), 0));
+    uint64_t key = nm_hash64(body.ptr, body.len, salt);
     return key != 0 ? key : 1; /* 0: not known */
+}
+
+void nm_generator_key_request(struct nm_job *job, const struct nm_project_endpoint *endpoint, struct nm_str body)
+{
+    job->request = key_of(body, nm_hash64(endpoint->url, strlen(endpoint->url), 0));
+    job->body_key = key_of(body, 0);
 }
 
 static struct nm_endpoint *named(struct nm_pool *pool, const char *name)
@@ -51,4 +57,64 @@ bool nm_generator_reuse(struct nm_generator *g, struct nm_job *job)
         return true;
     }
     return false;
+}
+
+/* ---- a replay -------------------------------------------------------------------------------- */
+
+/* As the endpoint was known to be when it was asked: what it honours, and whether prompts had to be short. */
+static bool was_asked(struct nm_generator *g, struct nm_job *job, struct nm_endpoint *endpoint,
+                      const struct nm_msg_answer *answer)
+{
+    endpoint->honours = nm_constraint_named(answer->constraint.ptr);
+    for (uint64_t brief = 0; brief < 2; brief++) {
+        endpoint->overflowed_at = brief; /* every prompt is longer than 1 */
+        if (nm_generator_ask(g, job, endpoint) == NM_OK &&
+            key_of((struct nm_str){g->body.data, g->body.len}, answer->salt) == answer->request)
+            return true;
+    }
+    return false;
+}
+
+static enum nm_err answer_by(struct nm_job *job, const struct nm_msg_answer *answer)
+{
+    struct nm_llm_outcome outcome = {
+        .status = (long)answer->status, .body = answer->body.ptr, .body_len = answer->body.len};
+    enum nm_err err = nm_generator_keep_answer(job, &outcome, answer->rule.ptr, answer->detail.ptr);
+    job->response.reused = true;
+    job->response.reused_from = answer->task;
+    return err;
+}
+
+static enum nm_err answer_missing(struct nm_job *job)
+{
+    const struct nm_llm_outcome nothing = {.body = ""};
+    enum nm_err err = nm_generator_keep_answer(job, &nothing, NM_NOT_RECORDED,
+                                               "the file that is replayed holds no answer to this request");
+    job->response.endpoint = job->response.model = nm_str("");
+    return err;
+}
+
+void nm_generator_replay(struct nm_generator *g, struct nm_job *job)
+{
+    const struct nm_msg_answer *answer = job->task.n_answers > 0 ? job->task.answers : NULL;
+    bool found = false;
+    for (size_t i = 0; i < g->pool.n && answer != NULL && !found; i++) {
+        job->endpoint = &g->pool.endpoints[i];
+        found = was_asked(g, job, job->endpoint, answer);
+    }
+    if (!found) {
+        job->endpoint = &g->pool.endpoints[0];
+        if (nm_generator_ask(g, job, job->endpoint) != NM_OK)
+            job->call = (struct nm_recipe_call){.seed = 0};
+    }
+    enum nm_err err = found ? answer_by(job, answer) : answer_missing(job);
+    if (err != NM_OK) { /* no memory: the broker gives it out again */
+        const struct nm_chat_fault fault = {.kind = "unsent", .detail = "out of memory", .retry_after_ms = -1};
+        nm_generator_fail(g, job, &fault, 0, 0);
+        return;
+    }
+    job->task.n_answers = 0;
+    job->state = NM_JOB_ANSWERED;
+    nm_job_push(&g->answered, job);
+    g->answers++;
 }
