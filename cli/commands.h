@@ -30,6 +30,7 @@ int nm_command_split(int argc, char **argv);
 int nm_command_denoise(int argc, char **argv);
 int nm_command_entities(int argc, char **argv);
 int nm_command_match(int argc, char **argv);
+int nm_command_augment(int argc, char **argv);
 int nm_command_report(int argc, char **argv);
 int nm_command_responses(int argc, char **argv);
 

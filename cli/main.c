@@ -48,6 +48,7 @@ static const struct entry entries[] = {
     {"import", "a labelled corpus as a data set", nm_command_import, NULL, false},
     {"entities", "entity lists from a labelled corpus", nm_command_entities, NULL, false},
     {"match", "text tagged by entity lists, alone or with a tagger", nm_command_match, NULL, false},
+    {"augment", "more labelled sentences: mentions replaced by other names", nm_command_augment, NULL, false},
     {"train", "fine-tune an encoder on a data set", NULL, "nermill-trainer", true},
     {"evaluate", "strict entity F1 of a model, or of dictionary matching", nm_command_evaluate, NULL, false},
     {"compare", "is one tagger better than another, or was it luck?", NULL, "nermill-trainer", true},

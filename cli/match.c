@@ -1,7 +1,6 @@
 /* match.c - nermill match: text tagged by entity lists, alone or together with a tagger. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -44,13 +43,6 @@ static bool choose_side(const char *name, enum nm_prefer *prefer)
             return true;
         }
     return false;
-}
-
-static bool read_share(const char *value, double *share)
-{
-    char *end;
-    *share = strtod(value, &end);
-    return end != value && *end == '\0' && *share >= 0 && *share <= 1;
 }
 
 static void say(const struct nm_dictionary *d)
@@ -122,7 +114,7 @@ int nm_command_match(int argc, char **argv)
     const struct nm_format *writer = nm_format_find(to);
     if (writer == NULL || writer->directory || writer->wants_types)
         return usage("--to takes conll, conll2003, jsonl, spacy, labelstudio or doccano");
-    if (!read_share(sure, &d.sure))
+    if (!nm_opts_share(sure, &d.sure))
         return usage("--sure takes a number from 0 to 1");
     if (!choose_side(prefer, &d.prefer))
         return usage("--prefer takes longest, lists or tagger");

@@ -95,6 +95,13 @@ static int set_value(const struct nm_command *command, const struct nm_opt *opt,
     return -1;
 }
 
+bool nm_opts_share(const char *text, double *share)
+{
+    char *end;
+    *share = strtod(text, &end);
+    return end != text && *end == '\0' && *share >= 0 && *share <= 1;
+}
+
 /* The option that argument arg names; *inlined: the value in the same argument, or NULL. */
 static const struct nm_opt *find_option(const struct nm_command *command, const char *arg, const char **inlined)
 {

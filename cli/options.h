@@ -6,6 +6,7 @@
 #ifndef NM_CLI_OPTIONS_H
 #define NM_CLI_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,9 @@ struct nm_command {
  * Returns -1 to go on, otherwise the exit code: 0 after --help, NM_EXIT_USAGE after a line on stderr that says what
  * is wrong and, for an unknown option, names the nearest one. */
 int nm_opts_parse(const struct nm_command *command, int argc, char **argv, size_t *n_args);
+
+/* nm_opts_share - a number from 0 to 1 that fills text. */
+bool nm_opts_share(const char *text, double *share);
 
 /* nm_opts_help - the command's help on stdout. */
 void nm_opts_help(const struct nm_command *command);

@@ -27,7 +27,7 @@ class Completion(unittest.TestCase):
         offered = self.complete("")
         for command in ("init", "validate", "preview", "run", "status", "check", "backup", "batch",
                         "pause", "resume", "drain", "limit", "dead", "peek", "kick", "bury", "coverage", "workers",
-                        "export", "import", "entities", "match", "split", "report", "responses",
+                        "export", "import", "entities", "match", "augment", "split", "report", "responses",
                         "train", "evaluate", "predict"):
             self.assertIn(command, offered)
         self.assertEqual(self.complete("ru"), ["run"])

@@ -1,4 +1,4 @@
-"""nermill entities and nermill match: lists out of a corpus, and a corpus tagged by lists and a tagger."""
+"""nermill entities, match and augment: lists out of a corpus, a corpus tagged by them, and its mentions replaced by them."""
 
 import json
 import os
@@ -123,6 +123,22 @@ class Entities(harness.Case):
         self.assertIn("4 of the lists, 1 of the tagger (1 less sure), 0 of both, 0 gave way", result.stderr)
         self.assertEqual((self.dir / "union.conll").read_text(), TEST.replace("and\tO", "and\tB-Disease") + "\n")
 
+    def test_augment(self):
+        train = self.write("train.tsv", TRAIN)
+        self.entities(train)
+        out = [self.dir / f"{name}.conll" for name in "abc"]
+        for file, seed in zip(out, "112"):
+            result = self.nermill("augment", train, *self.lists(), "--copies", "2", "--share", "0.9", "--seed", seed, "-o", file)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("2 sentences and 4 copies", result.stderr)
+        a, b, c = (file.read_text() for file in out)
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+        self.assertTrue(a.startswith(TRAIN))
+        again, _ = self.entities(out[0])  # every mention is a name of the lists, cut as the corpus is
+        self.assertLessEqual({name.lower() for names in again.values() for name in names},
+                             {"no", "ptu", "propylthio-uracil", "fever", "chills"})
+
     def test_bc5cdr(self):
         """Of the full training list, on the part that it is tuned on: the yardstick of every tagger."""
         if "NERMILL_DATA" not in os.environ:
@@ -151,6 +167,9 @@ class Entities(harness.Case):
             (("match", file, "--entities", f"Chemical={names}", "--with", file, "--sure", "0.5"), harness.EXIT_INPUT, "--scores"),
             (("match", file, "--entities", f"Chemical={names}", "--prefer", "me"), harness.EXIT_USAGE, "longest, lists or tagger"),
             (("match", file, "--entities", f"Chemical={names}", "--to", "brat"), harness.EXIT_USAGE, "--to"),
+            (("augment", file), harness.EXIT_USAGE, "TYPE=LIST"),
+            (("augment", "-", "--entities", f"Chemical={names}"), harness.EXIT_USAGE, "read twice"),
+            (("augment", file, "--entities", f"Chemical={names}", "--share", "half"), harness.EXIT_USAGE, "from 0 to 1"),
             (("evaluate", "--tagged", names, "--gold", file), harness.EXIT_INPUT, "names.txt"),
             (("evaluate", "--tagged", file, "--dictionary", self.dir, "--gold", file), harness.EXIT_USAGE, "one of"),
         ):
