@@ -33,6 +33,7 @@ int nm_command_match(int argc, char **argv);
 int nm_command_augment(int argc, char **argv);
 int nm_command_report(int argc, char **argv);
 int nm_command_responses(int argc, char **argv);
+int nm_command_experiment(int argc, char **argv);
 
 /* nm_complain - "nermill COMMAND: text" on stderr; returns the exit code that belongs to err. */
 int nm_complain(const char *command, enum nm_err err, const struct nm_diag *diag);

@@ -19,6 +19,7 @@ struct denoising {
     struct nm_source source; /* the data set as of one moment */
     char all[NM_PATH_MAX], dir[NM_PATH_MAX], out[NM_PATH_MAX];
     const char *model, *rate;
+    const char *settings;       /* of this project, where a file was named; NULL: the defaults */
     uint64_t epochs;            /* 0: the project's */
     struct nm_buf expanded;     /* the project's model */
     struct nm_project *project; /* NULL: a file was named */
@@ -106,10 +107,10 @@ static enum nm_err prepare(struct denoising *d, const struct nm_source *source, 
 static enum nm_err settings(struct denoising *d, const struct nm_dataset *dataset, struct nm_diag *diag)
 {
     const struct nm_place *place = nm_dataset_place(dataset);
-    if (place == NULL)
+    if (place == NULL && d->settings == NULL)
         return d->model != NULL ? NM_OK
                                 : nm_fail(diag, NM_EINVAL, "--model DIR is missing: the encoder to train from");
-    enum nm_err err = nm_project_load(place->project_file, &d->project, diag);
+    enum nm_err err = nm_project_load(d->settings != NULL ? d->settings : place->project_file, &d->project, diag);
     if (err != NM_OK)
         return err;
     if (d->project->denoise.wanted)
@@ -154,6 +155,8 @@ int nm_command_denoise(int argc, char **argv)
         {0, "state", NM_OPT_TEXT, &state, "DIR", "the run's state directory (default: PROJECT's run/)"},
         {'m', "model", NM_OPT_TEXT, &d.model, "DIR", "the encoder to train from (default: the project's)"},
         {0, "epochs", NM_OPT_COUNT, &d.epochs, "N", "of each model's training (default: the project's, or 3)"},
+        {0, "project", NM_OPT_TEXT, &d.settings, "PROJECT",
+         "whose section denoise says how (default: the one named)"},
         {0, "lr", NM_OPT_TEXT, &d.rate, "X", "its learning rate (default: the project's, or 0.0005)"},
         {'f', "format", NM_OPT_TEXT, &format, "FORMAT", "jsonl (default) or conll"},
         {'o', "out", NM_OPT_TEXT, &out, "FILE", "gets the new view (default: PROJECT's run/data/denoised.jsonl)"},

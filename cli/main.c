@@ -45,6 +45,7 @@ static const struct entry entries[] = {
     {"report", "how good a data set is, on one HTML page", nm_command_report, NULL, false},
     {"split", "a data set into train, dev and test", nm_command_split, NULL, false},
     {"denoise", "labels judged by taggers that have not seen them", nm_command_denoise, NULL, false},
+    {"experiment", "a grid of taggers, made and compared", nm_command_experiment, NULL, false},
     {"import", "a labelled corpus as a data set", nm_command_import, NULL, false},
     {"entities", "entity lists from a labelled corpus", nm_command_entities, NULL, false},
     {"match", "text tagged by entity lists, alone or with a tagger", nm_command_match, NULL, false},

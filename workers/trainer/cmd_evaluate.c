@@ -37,37 +37,6 @@ struct arguments {
     bool json;
 };
 
-/* ---- entities seen before --------------------------------------------------------------------- */
-
-static enum nm_err add_list(struct nm_known *known, const char *path, struct nm_diag *diag)
-{
-    struct nm_buf buf;
-    nm_buf_init(&buf, 1 << 30);
-    enum nm_err err = nm_file_read(path, &buf, diag);
-    for (size_t at = 0; at < buf.len && err == NM_OK;) {
-        const char *line = buf.data + at, *end = memchr(line, '\n', buf.len - at);
-        size_t len = end != NULL ? (size_t)(end - line) : buf.len - at;
-        err = nm_known_add_text(known, line, len);
-        at += len + 1;
-    }
-    nm_buf_clean_up(&buf);
-    return err;
-}
-
-static enum nm_err add_seen(struct nm_known *known, const char *path, struct nm_diag *diag)
-{
-    const size_t len = strlen(path);
-    struct nm_corpus corpus;
-    if (len > 4 && strcmp(path + len - 4, ".txt") == 0)
-        return add_list(known, path, diag);
-    nm_corpus_init(&corpus);
-    enum nm_err err = nm_corpus_read_conll(&corpus, path, true, diag);
-    if (err == NM_OK)
-        err = nm_known_add_corpus(known, &corpus);
-    nm_corpus_clean_up(&corpus);
-    return err;
-}
-
 /* ---- mistakes --------------------------------------------------------------------------------- */
 
 enum { CONTEXT = 8 }; /* words on each side */
@@ -159,7 +128,7 @@ static int run(const struct arguments *a)
     nm_corpus_init(&gold);
     enum nm_err err = nm_corpus_read_conll(&gold, a->gold, true, &diag);
     for (size_t i = 0; i < a->n_seen && err == NM_OK; i++)
-        err = add_seen(&known, a->seen[i], &diag);
+        err = nm_known_add_file(&known, a->seen[i], &diag);
     nm_known_close(&known);
     if (err == NM_OK)
         err = nm_tagger_load(&tagger, a->model, a->threads, &diag);

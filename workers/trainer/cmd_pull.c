@@ -81,30 +81,6 @@ static int parse(int argc, char **argv, struct arguments *a, struct nm_training 
     return -1;
 }
 
-static void take_recipe(const struct nm_project_trainer *p, struct nm_recipe *r)
-{
-    r->precision = p->precision;
-    r->mix = p->recipe;
-    r->gold_epochs = p->gold_epochs;
-    r->gold_lr = p->gold_learning_rate;
-    r->upsample = p->upsample;
-    r->dev_share = p->dev_share;
-    r->patience = p->patience;
-    r->smoothing = p->label_smoothing;
-    r->gce = p->gce;
-    r->crf = p->crf;
-    r->layer_decay = p->layer_decay;
-    r->epochs = p->epochs;
-    r->batch = p->batch;
-    r->max_length = p->max_length;
-    r->lr = p->learning_rate;
-    r->warmup = p->warmup;
-    r->weight_decay = p->weight_decay;
-    r->clip = p->clip;
-    r->dropout = p->dropout;
-    r->seed = p->seed;
-}
-
 /* The project's recipe and, where the line has none, its model. */
 static enum nm_err configure(const struct nm_buf *yaml, struct nm_training *t, const char *model,
                              struct nm_buf *expanded, struct nm_diag *diag)
@@ -113,8 +89,7 @@ static enum nm_err configure(const struct nm_buf *yaml, struct nm_training *t, c
     enum nm_err err = nm_project_parse(nm_buf_str(yaml), yaml->len, "the run's project", &project, diag);
     if (err != NM_OK)
         return err;
-    take_recipe(&project->trainer, &t->recipe);
-    t->checkpointing = project->trainer.gradient_checkpointing;
+    nm_training_take(t, &project->trainer);
     if (model == NULL)
         err = nm_project_expand("trainer: model", project->trainer.model, expanded, diag);
     t->model = model != NULL ? model : nm_buf_str(expanded);

@@ -10,10 +10,12 @@
 #include "workers/trainer/tagset.h"
 
 static const char score_help[] =
-    "usage: nermill-trainer score FILE [--json]\n"
+    "usage: nermill-trainer score FILE [--seen FILE] [--json]\n"
     "\n"
     "Compares the last two columns of a CoNLL file, gold and predicted, as evaluate does; FILE may be /dev/stdin.\n"
     "\n"
+    "  --seen FILE   recall apart for entities that are in it and that are not: labelled sentences, or a list "
+    "(.txt)\n"
     "  --json        one JSON object instead of the table\n";
 
 /* The file once as it is (last column) and once without its last column: two readings of the same sentences. */
@@ -39,8 +41,8 @@ static enum nm_err without_last_column(const struct nm_buf *in, struct nm_buf *o
 }
 
 /* Tags of predicted by gold's type numbers; types that only predicted has are added behind. */
-static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *predicted, bool json, const char *path,
-                         struct nm_diag *diag)
+static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *predicted,
+                         const struct nm_known *known, bool json, const char *path, struct nm_diag *diag)
 {
     struct nm_tagset set = {0};
     struct nm_evaluation e = {0};
@@ -54,6 +56,7 @@ static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *p
         err = nm_tagset_type(&set, predicted->types[i], &types[i]);
     if (err == NM_OK)
         err = nm_evaluation_init(&e, set.n_types);
+    e.known = known;
     for (size_t s = 0; s < gold->n && err == NM_OK; s++) {
         const struct nm_sentence *p = &predicted->sentences[s];
         for (size_t i = 0; i < p->n; i++) {
@@ -75,8 +78,9 @@ static enum nm_err count(const struct nm_corpus *gold, const struct nm_corpus *p
     return err;
 }
 
-static int score(const char *path, bool json)
+static int score(const char *path, const char *seen, bool json)
 {
+    struct nm_known known = {0};
     struct nm_diag diag = {""};
     struct nm_buf file, left;
     struct nm_corpus gold, predicted;
@@ -93,8 +97,12 @@ static int score(const char *path, bool json)
         err = nm_corpus_parse_conll(&gold, path, nm_buf_str(&left), left.len, true, &diag);
     if (err == NM_OK && (gold.n != predicted.n || gold.n_words != predicted.n_words))
         err = nm_fail(&diag, NM_EFORMAT, "%s: not every line has three columns: word, gold tag, predicted tag", path);
+    if (err == NM_OK && seen != NULL)
+        err = nm_known_add_file(&known, seen, &diag);
+    nm_known_close(&known);
     if (err == NM_OK)
-        err = count(&gold, &predicted, json, path, &diag);
+        err = count(&gold, &predicted, seen != NULL ? &known : NULL, json, path, &diag);
+    nm_known_clean_up(&known);
     nm_corpus_clean_up(&gold);
     nm_corpus_clean_up(&predicted);
     nm_buf_clean_up(&left);
@@ -104,11 +112,17 @@ static int score(const char *path, bool json)
 
 int nm_command_score(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"seen", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     bool json = false;
+    const char *seen = NULL;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'j')
             json = true;
+        else if (o == 's')
+            seen = optarg;
         else if (o == 'h') {
             fputs(score_help, stdout);
             return NM_EXIT_OK;
@@ -117,5 +131,5 @@ int nm_command_score(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return nm_command_usage("score", optind == argc ? "no FILE given" : "more than one FILE");
-    return score(argv[optind], json);
+    return score(argv[optind], seen, json);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "schemas/project.h"
 #include "workers/trainer/commands.h"
 
 static const char help[] =
@@ -21,6 +22,7 @@ static const char help[] =
     "  --dev FILE            scored after each epoch\n"
     "  --gold FILE           scored at the end\n"
     "  --out DIR             where the model goes\n"
+    "  --project FILE        the recipe of this project.yaml; options behind it go before it\n"
     "  --seeds A,B,...       a model for each of these seeds in DIR/seed-A, ..., and their mean and deviation on "
     "gold in\n"
     "                        DIR/seeds.json\n";
@@ -100,15 +102,32 @@ static int run(const struct nm_training *options, const struct sources *from)
     return err == NM_OK ? NM_EXIT_OK : nm_command_fail("train", err, &diag);
 }
 
+static int take_project(struct nm_training *t, const char *path)
+{
+    struct nm_project *project = NULL;
+    struct nm_diag diag = {""};
+    enum nm_err err = nm_project_load(path, &project, &diag);
+    if (err != NM_OK)
+        return nm_command_fail("train", err, &diag);
+    nm_training_take(t, &project->trainer);
+    nm_project_destroy(&project);
+    return NM_EXIT_OK;
+}
+
 /* -1: go on; otherwise the exit code. */
 static int parse(int argc, char **argv, struct nm_training *t, struct sources *from)
 {
-    static const struct option own[] = {
-        {"model", required_argument, NULL, 'm'},      {"train", required_argument, NULL, 't'},
-        {"gold-train", required_argument, NULL, 'T'}, {"dev", required_argument, NULL, 'd'},
-        {"gold", required_argument, NULL, 'g'},       {"out", required_argument, NULL, 'o'},
-        {"seeds", required_argument, NULL, 's'},      {"help", no_argument, NULL, 'h'}};
+    static const struct option own[] = {{"model", required_argument, NULL, 'm'},
+                                        {"train", required_argument, NULL, 't'},
+                                        {"gold-train", required_argument, NULL, 'T'},
+                                        {"dev", required_argument, NULL, 'd'},
+                                        {"gold", required_argument, NULL, 'g'},
+                                        {"out", required_argument, NULL, 'o'},
+                                        {"seeds", required_argument, NULL, 's'},
+                                        {"project", required_argument, NULL, 'p'},
+                                        {"help", no_argument, NULL, 'h'}};
     struct option options[NM_TRAINING_OPTIONS_MAX];
+    int code = NM_EXIT_OK;
     nm_training_options(own, sizeof(own) / sizeof(own[0]), options);
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         int taken = nm_training_option(t, o, optarg);
@@ -128,6 +147,8 @@ static int parse(int argc, char **argv, struct nm_training *t, struct sources *f
             t->out = optarg;
         else if (o == 's')
             from->seeds = optarg;
+        else if (o == 'p' && (code = take_project(t, optarg)) != NM_EXIT_OK)
+            return code;
         else if (o == 'h') {
             fputs(help, stdout);
             nm_training_help();

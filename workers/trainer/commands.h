@@ -55,6 +55,10 @@ void nm_training_help(void);
 /* nm_training_option - take one of these options; 1: taken, 0: not one of them, -1: bad value (said on stderr). */
 int nm_training_option(struct nm_training *training, int option, const char *value);
 
+/* nm_training_take - the recipe of a project. */
+struct nm_project_trainer;
+void nm_training_take(struct nm_training *training, const struct nm_project_trainer *p);
+
 /* nm_command_join - training->comm; of several processes only the first one speaks.  nm_command_leave - and out of
  * it: a process that failed takes the others with it.  Returns code. */
 void nm_command_join(struct nm_training *training);

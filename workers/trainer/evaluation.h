@@ -42,6 +42,8 @@ struct nm_known {
 };
 enum nm_err nm_known_add_text(struct nm_known *known, const char *text, size_t len); /* NM_ENOMEM */
 enum nm_err nm_known_add_corpus(struct nm_known *known, const struct nm_corpus *corpus);
+/* nm_known_add_file - a list (.txt) of one entity a line, or labelled sentences.  File errors, NM_EFORMAT. */
+enum nm_err nm_known_add_file(struct nm_known *known, const char *path, struct nm_diag *diag);
 void nm_known_close(struct nm_known *known);
 void nm_known_clean_up(struct nm_known *known);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schemas/project.h"
 #include "workers/trainer/commands.h"
 
 static const struct {
@@ -76,4 +77,30 @@ int nm_training_option(struct nm_training *training, int option, const char *val
     }
     *counts[i] = (size_t)count;
     return 1;
+}
+
+void nm_training_take(struct nm_training *training, const struct nm_project_trainer *p)
+{
+    struct nm_recipe *r = &training->recipe;
+    r->precision = p->precision;
+    r->mix = p->recipe;
+    r->gold_epochs = p->gold_epochs;
+    r->gold_lr = p->gold_learning_rate;
+    r->upsample = p->upsample;
+    r->dev_share = p->dev_share;
+    r->patience = p->patience;
+    r->smoothing = p->label_smoothing;
+    r->gce = p->gce;
+    r->crf = p->crf;
+    r->layer_decay = p->layer_decay;
+    r->epochs = p->epochs;
+    r->batch = p->batch;
+    r->max_length = p->max_length;
+    r->lr = p->learning_rate;
+    r->warmup = p->warmup;
+    r->weight_decay = p->weight_decay;
+    r->clip = p->clip;
+    r->dropout = p->dropout;
+    r->seed = p->seed;
+    training->checkpointing = p->gradient_checkpointing;
 }
