@@ -176,8 +176,10 @@ static void linear_norm(void)
 
 /* Three sequences, two heads of four. */
 static const uint32_t starts[] = {0, 1, 12, 37};
-static float scratch[3 * 2 * 25 * 25], probs[2 * (1 + 11 * 11 + 25 * 25)], qkv[N * 24], dqkv[N * 24];
-static const struct nm_attention att = {3, 2, 4, starts, 25, scratch};
+static float scratch[3 * (2 * 32 * 32 + 4 * 32 * 16)], probs[2 * (1 * 16 + 11 * 16 + 25 * 32)], qkv[N * 24],
+    dqkv[N * 24];
+static struct nm_attention att = {
+    .n_seqs = 3, .n_heads = 2, .head_size = 4, .seq_start = starts, .max_len = 25, .scratch = scratch};
 
 static double attention_loss(void)
 {
@@ -279,7 +281,7 @@ static void approximations(void)
         return; /* one thread's loops: tested above */
     for (int i = -8760; i <= 8760; i++) {
         const float v = (float)i * 0.00137F;
-        float got, der, e[2] = {0.0F, v < 0 ? v * 7 : -v * 7}, p[2];
+        float got, der, e[16] = {0.0F, v < 0 ? v * 7 : -v * 7}, p[16];
         double phi = 0.5 * erfc(-(double)v / sqrt(2.0)), pdf = exp(-0.5 * (double)v * (double)v) / sqrt(2 * M_PI);
         nm_team_kernels(team)->gelu_forward(&got, &der, &v, &zero, 1, 1);
         double allowed = 1e-6 * fabs((double)v) * phi * fmax(1.0, (double)v * (double)v / 16.0) + 1e-30;
@@ -289,7 +291,7 @@ static void approximations(void)
         if (!(fabs((double)der - (phi + (double)v * pdf)) <= 1e-6))
             fail_msg("gelu'(%g) = %.9g, not %.9g", (double)v, (double)der, phi + (double)v * pdf);
         drop = nm_dropout_make(0.0F, 0, 0);
-        nm_team_kernels(team)->softmax_forward(p, p, e, &drop, 0, 1, 2);
+        nm_team_kernels(team)->attention->softmax(p, p, e, &drop, 0, 1, 2, 16);
         double want = exp((double)e[1]) / (1.0 + exp((double)e[1]));
         if (!(fabs((double)p[1] - want) <= 1e-6 * want + 1e-37))
             fail_msg("softmax %g = %.9g, not %.9g", (double)e[1], (double)p[1], want);

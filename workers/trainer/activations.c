@@ -86,7 +86,7 @@ static void lay_out(struct nm_bert *b, bool measure, bool train, const struct nm
     b->arena_used = 0;
     b->embedded = take(b, measure, n * h);
     b->logits = take(b, measure, n * b->cfg.n_labels);
-    b->scratch = take(b, measure, b->n_threads * 2 * x->max_len * x->max_len);
+    b->scratch = take(b, measure, b->n_threads * nm_attention_room(x->max_len, h / b->cfg.n_heads));
     if (!train) {
         b->norm0 = (struct nm_norm_kept){NULL, NULL};
         lay_out_layer(b, measure, false, &b->acts[0], x);

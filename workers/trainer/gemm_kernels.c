@@ -1,6 +1,5 @@
 /* Compiled several times with different -march flags; NM_GEMM names the table, NM_GEMM_BF16 makes the unit a pair of
- * bf16.  Vectors of 16 are GNU C's, which every target has; only vdpbf16ps is an intrinsic, and where the target has
- * none the pair is multiplied as two floats.
+ * bf16.  Only vdpbf16ps is an intrinsic, and where the target has none the pair is multiplied as two floats.
  */
 #include "workers/trainer/gemm.h"
 
@@ -9,21 +8,9 @@
 #include <immintrin.h>
 #endif
 
-enum {
-    LANES = 16,
-    VECTORS = NM_GEMM_COLS / LANES,
-    STRIP = LANES / 2 /* lanes transposed at once; divides both widths of panels */
-};
+#include "workers/trainer/vectors.h"
 
-typedef float vec __attribute__((vector_size(64)));
-typedef uint32_t uvec __attribute__((vector_size(64)));
-
-static inline vec load(const float *p)
-{
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
+enum { VECTORS = NM_GEMM_COLS / LANES }; /* STRIP divides both widths of panels */
 
 /* ---- units of 32 bits ------------------------------------------------------------------------ */
 
@@ -108,23 +95,6 @@ static inline const float *padded(float *room, size_t size, const float *x, size
 {
     memset(room, 0, size * sizeof *room);
     return memcpy(room, x, n * sizeof *room);
-}
-
-/* 8 lanes of 16 units become 16 units of 8 lanes: interleaving the first half of all values with the second rotates
- * the bits of their places by one, so three times transposes. */
-static inline void transpose(uvec v[STRIP])
-{
-    for (int round = 0; round < 3; round++) {
-        uvec from[STRIP];
-        memcpy(from, v, sizeof from);
-#pragma GCC unroll 4
-        for (int i = 0; i < STRIP / 2; i++) {
-            const uvec a = from[i], b = from[i + STRIP / 2];
-            v[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            v[2 * i + 1] =
-                __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        }
-    }
 }
 
 static void pack_along(uint32_t *dst, size_t width, const float *src, size_t ld, size_t lanes, size_t k)

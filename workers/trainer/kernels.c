@@ -3,53 +3,12 @@
  * Written as plain loops with `omp simd`, which gcc and clang turn into the vectors of the target; there is no
  * intrinsic here, so another CPU only needs its flags in CMakeLists.txt.
  */
-#include "workers/trainer/kernels.h"
-
 #include <math.h>
 #include <string.h>
 
-#include "common/hash.h"
+#include "workers/trainer/kernels_inline.h"
 
 enum { BLOCK = 4096 }; /* floats that are summed in float before they go into a double */
-
-static inline float bits_to_float(uint32_t bits)
-{
-    union {
-        uint32_t u;
-        float f;
-    } v = {.u = bits};
-    return v.f;
-}
-
-static inline uint32_t float_to_bits(float x)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = {.f = x};
-    return v.u;
-}
-
-/* exp on [-87.3, 88], relative error < 2e-7: x = n ln2 + r, a polynomial in r (Cephes), 2^n by the exponent. */
-static inline float fast_exp(float x)
-{
-    x = x < -87.3F ? -87.3F : x;
-    x = x > 88.0F ? 88.0F : x;
-    const float magic = 12582912.0F; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    float shifted = x * 1.44269504F + magic;
-    uint32_t n = float_to_bits(shifted) - 0x4B400000U;
-    float k = shifted - magic;
-    float r = x - k * 0.693359375F;
-    r = r + k * 2.12194440e-4F;
-    float p = 1.9875691500e-4F;
-    p = p * r + 1.3981999507e-3F;
-    p = p * r + 8.3334519073e-3F;
-    p = p * r + 4.1665795894e-2F;
-    p = p * r + 1.6666665459e-1F;
-    p = p * r + 5.0000001201e-1F;
-    p = p * r * r + r + 1.0F;
-    return bits_to_float(float_to_bits(p) + (n << 23));
-}
 
 /* Phi(-a) e^(a^2/2) for a >= 0: a polynomial in t = 1/(1 + 0.35 a), fitted by Lawson's iteration to
  * erfcx(a / sqrt 2) / 2 on [0, 14]; relative error 2.4e-7 in float32. */
@@ -66,29 +25,6 @@ static inline float scaled_tail(float a)
     p = p * t + 1.398617812e-01F;
     p = p * t + 1.396214091e-01F;
     return p * t;
-}
-
-/* lowbias32 (Wellons 2018): a bijection on 32 bits with low bias, two multiplications. */
-static inline uint32_t mix32(uint32_t x)
-{
-    x ^= x >> 16;
-    x *= 0x7feb352dU;
-    x ^= x >> 15;
-    x *= 0x846ca68bU;
-    x ^= x >> 16;
-    return x;
-}
-
-static inline uint32_t row_key(const struct nm_dropout *drop, size_t row)
-{
-    return (uint32_t)(nm_mix64(drop->key + row * NM_DROPOUT_ROW) >> 32);
-}
-
-/* 0 or scale */
-static inline float drop_factor(uint32_t key, size_t j, uint32_t threshold, float scale)
-{
-    uint32_t bits = mix32(key ^ ((uint32_t)j * 0x9E3779B9U));
-    return bits < threshold ? 0.0F : scale;
 }
 
 static void bias_forward(float *y, const float *bias, size_t n, size_t c)
@@ -255,67 +191,6 @@ static void dropout(float *x, const struct nm_dropout *drop, size_t row0, size_t
     }
 }
 
-static void softmax_forward(float *p, float *dropped, const float *s, const struct nm_dropout *drop, size_t row0,
-                            size_t n, size_t c)
-{
-    const uint32_t threshold = drop->threshold;
-    const float scale = drop->scale;
-    for (size_t i = 0; i < n; i++, p += c, dropped += c, s += c) {
-        float max = s[0], sum = 0;
-#pragma omp simd reduction(max : max)
-        for (size_t j = 0; j < c; j++)
-            max = s[j] > max ? s[j] : max;
-#pragma omp simd reduction(+ : sum)
-        for (size_t j = 0; j < c; j++) {
-            float e = fast_exp(s[j] - max);
-            p[j] = e;
-            sum += e;
-        }
-        const float inv = 1.0F / sum;
-#pragma omp simd
-        for (size_t j = 0; j < c; j++)
-            p[j] *= inv;
-        if (threshold == 0) {
-            if (dropped != p)
-                memcpy(dropped, p, c * sizeof *p);
-            continue;
-        }
-        const uint32_t key = row_key(drop, row0 + i);
-#pragma omp simd
-        for (size_t j = 0; j < c; j++)
-            dropped[j] = p[j] * drop_factor(key, j, threshold, scale);
-    }
-}
-
-static void softmax_backward(float *dp, float *dropped, const float *p, const struct nm_dropout *drop, size_t row0,
-                             size_t n, size_t c)
-{
-    const uint32_t threshold = drop->threshold;
-    const float scale = drop->scale;
-    for (size_t i = 0; i < n; i++, dp += c, dropped += c, p += c) {
-        float dot = 0;
-        if (threshold == 0) {
-#pragma omp simd reduction(+ : dot)
-            for (size_t j = 0; j < c; j++) {
-                dropped[j] = p[j];
-                dot += dp[j] * p[j];
-            }
-        } else {
-            const uint32_t key = row_key(drop, row0 + i);
-#pragma omp simd reduction(+ : dot)
-            for (size_t j = 0; j < c; j++) {
-                float f = drop_factor(key, j, threshold, scale);
-                dropped[j] = p[j] * f;
-                dp[j] *= f;
-                dot += dp[j] * p[j];
-            }
-        }
-#pragma omp simd
-        for (size_t j = 0; j < c; j++)
-            dp[j] = p[j] * (dp[j] - dot);
-    }
-}
-
 static void sum3(float *out, const float *a, const float *b, const float *d, size_t c)
 {
 #pragma omp simd
@@ -362,9 +237,11 @@ static void adamw(float *w, float *m, float *v, const float *g, size_t n, const 
     }
 }
 
+extern const struct nm_attention_kernels NM_ATTENTION;
 const struct nm_kernels NM_KERNELS;
 const struct nm_kernels NM_KERNELS = {
     .isa = NM_ISA_NAME,
+    .attention = &NM_ATTENTION,
     .bias_forward = bias_forward,
     .column_sum = column_sum,
     .gelu_forward = gelu_forward,
@@ -372,8 +249,6 @@ const struct nm_kernels NM_KERNELS = {
     .norm_forward = norm_forward,
     .norm_backward = norm_backward,
     .dropout = dropout,
-    .softmax_forward = softmax_forward,
-    .softmax_backward = softmax_backward,
     .sum3 = sum3,
     .add = add,
     .sum_squares = sum_squares,

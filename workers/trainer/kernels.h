@@ -19,6 +19,7 @@ struct nm_dropout {
     uint64_t key;
     uint32_t threshold;
     float scale;
+    const uint32_t *rows; /* NULL, or the numbers of the rows that are given */
 };
 
 /* Coefficients of one AdamW step; see optimizer.c. */
@@ -30,8 +31,38 @@ struct nm_adamw {
     float inv_sqrt_corr2; /* 1 / sqrt(1 - beta2^t) */
 };
 
+/* One head of one sequence.  Rows of q, k, v and their gradients are ld apart; those of ctx and dctx, one a query,
+ * ld_ctx. */
+struct nm_head {
+    const float *q, *k, *v; /* (len,size) */
+    float *dq, *dk, *dv;
+    float *ctx;        /* (n_queries,size) */
+    const float *dctx; /* (n_queries,size) */
+    const uint32_t
+        *picked; /* (n_queries) the rows that ask, as numbers of which the sequence's first is `first`; NULL: all */
+    size_t first, n_queries, len, size, ld, ld_ctx;
+    struct nm_dropout drop;
+    size_t row0;
+};
+
+/* Rows of len probabilities are nm_attention_row(len) apart, the gap filled with zeros. */
+struct nm_attention_kernels {
+    /* ctx = dropout(softmax(q k^T / sqrt(size))) v; probs (n_queries,len): the softmax, kept, or NULL.
+     * room: nm_attention_room floats. */
+    void (*forward)(const struct nm_head *head, float *probs, float *room);
+
+    /* dq, dk, dv from dctx; dq of rows that do not ask is 0 */
+    void (*backward)(const struct nm_head *head, const float *probs, float *room);
+
+    /* p (n,c) = softmax of each row of s (n,c), rows ld apart, a multiple of 16; dropped = dropout(p), which may be p
+     * if p is not needed.  s may be p. */
+    void (*softmax)(float *p, float *dropped, const float *s, const struct nm_dropout *drop, size_t row0, size_t n,
+                    size_t c, size_t ld);
+};
+
 struct nm_kernels {
     const char *isa;
+    const struct nm_attention_kernels *attention;
 
     /* y (n,c) += bias (c) */
     void (*bias_forward)(float *y, const float *bias, size_t n, size_t c);
@@ -61,15 +92,6 @@ struct nm_kernels {
 
     /* x (n,c) = dropout(x) */
     void (*dropout)(float *x, const struct nm_dropout *drop, size_t row0, size_t n, size_t c);
-
-    /* p (n,c) = softmax of each row of s (n,c); dropped (n,c) = dropout(p), which may be p if p is not needed.
-     * s may be p. */
-    void (*softmax_forward)(float *p, float *dropped, const float *s, const struct nm_dropout *drop, size_t row0,
-                            size_t n, size_t c);
-
-    /* dp (n,c) in: gradient of dropout(p); out, in place: gradient of s.  dropped (n,c) = dropout(p). */
-    void (*softmax_backward)(float *dp, float *dropped, const float *p, const struct nm_dropout *drop, size_t row0,
-                             size_t n, size_t c);
 
     /* out (c) = a + b + d, rows of the three embeddings */
     void (*sum3)(float *out, const float *a, const float *b, const float *d, size_t c);

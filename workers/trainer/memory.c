@@ -86,7 +86,7 @@ static void grow_to(struct nm_bert_extent *largest, const struct nm_dataset *set
     for (size_t i = 0; i < n; i++) {
         const size_t len = set->starts[batch[i] + 1] - set->starts[batch[i]];
         x.n_tokens += len;
-        x.probs += len * len;
+        x.probs += len * nm_attention_row(len);
         x.max_len = len > x.max_len ? len : x.max_len;
     }
     largest->n_tokens = x.n_tokens > largest->n_tokens ? x.n_tokens : largest->n_tokens;

@@ -147,22 +147,31 @@ void nm_embedding_backward(struct nm_team *team, struct nm_embedding_grad grad, 
 
 /* ---- attention, each sequence for itself ----------------------------------------------------- */
 
+/* Where rows are picked, only these ask: ctx has a row for each of them, in their order.  Every row is asked. */
 struct nm_attention {
     size_t n_seqs, n_heads, head_size;
     const uint32_t *seq_start; /* (n_seqs+1) */
+    const uint32_t *picked,
+        *picked_start; /* rows of the batch, ascending; (n_seqs+1) each sequence's in it; or NULL */
     size_t max_len;
-    float *scratch; /* (threads, 2, max_len, max_len) */
+    float *scratch; /* (threads, nm_attention_room) */
 };
 
-/* nm_attention_probs - floats that probs holds for this batch: heads * sum of len^2. */
+/* nm_attention_room - floats that one thread needs for sequences of at most max_len. */
+size_t nm_attention_room(size_t max_len, size_t head_size);
+
+/* nm_attention_row - floats that a row of len probabilities takes: a whole number of vectors. */
+size_t nm_attention_row(size_t len);
+
+/* nm_attention_probs - floats that probs holds for this batch. */
 size_t nm_attention_probs(const struct nm_attention *a);
 
-/* qkv (n, 3*heads*head_size) = query | key | value; ctx (n, heads*head_size) out.
+/* qkv (n, 3*heads*head_size) = query | key | value; ctx (n or picked, heads*head_size) out.
  * probs: kept for the backward pass, or NULL. */
 void nm_attention_forward(struct nm_team *team, float *ctx, float *probs, const float *qkv,
                           const struct nm_attention *a, const struct nm_dropout *drop);
 
-/* dqkv out, from dctx. */
+/* dqkv (n, ...) out, from dctx, as ctx. */
 void nm_attention_backward(struct nm_team *team, float *dqkv, const float *dctx, const float *qkv, const float *probs,
                            const struct nm_attention *a, const struct nm_dropout *drop);
 
