@@ -42,7 +42,7 @@ static struct random_batch make_batch(struct nm_rng *rng, size_t n_seqs, size_t 
         b.ids[t] = (uint32_t)nm_rng_below(rng, vocab);
         b.labels[t] = (int32_t)nm_rng_below(rng, 6) - 1;
     }
-    b.batch = (struct nm_batch){n_seqs, n, b.ids, b.seq_start, b.labels, 0};
+    b.batch = (struct nm_batch){n_seqs, n, b.ids, b.seq_start, b.labels, 0, NULL, 0};
     return b;
 }
 

@@ -59,7 +59,7 @@ static void read_batch(struct stored_batch *b, const json_t *stored)
         }
         b->seq_start[s + 1] = (uint32_t)n;
     }
-    b->batch = (struct nm_batch){json_array_size(ids), n, b->ids, b->seq_start, b->labels, 0};
+    b->batch = (struct nm_batch){json_array_size(ids), n, b->ids, b->seq_start, b->labels, 0, NULL, 0};
     b->loss = number_at(stored, "loss");
 }
 
@@ -202,7 +202,7 @@ static void accumulated_gradient(void **state)
         all += whole->labels[t] >= 0;
     for (size_t s = 0; s < whole->n_seqs; s++) {
         const uint32_t ends[2] = {0, start[s + 1] - start[s]};
-        const struct nm_batch one = {1, ends[1], whole->ids + start[s], ends, whole->labels + start[s], 0};
+        const struct nm_batch one = {1, ends[1], whole->ids + start[s], ends, whole->labels + start[s], 0, NULL, 0};
         size_t own = 0;
         for (size_t t = 0; t < one.n_tokens; t++)
             own += one.labels[t] >= 0;

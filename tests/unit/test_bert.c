@@ -86,7 +86,7 @@ enum { TOKENS = 61 };
 static const uint32_t starts[] = {0, 9, 10, 40, 61};
 static uint32_t ids[TOKENS];
 static int32_t tags[TOKENS];
-static const struct nm_batch batch = {4, TOKENS, ids, starts, tags, 0};
+static const struct nm_batch batch = {4, TOKENS, ids, starts, tags, 0, NULL, 0};
 
 static void fill_batch(void)
 {
@@ -257,12 +257,42 @@ static void packed_equals_single(void **state)
     memcpy(packed, logits, sizeof packed);
     for (size_t s = 0; s < batch.n_seqs; s++) {
         const uint32_t own[2] = {0, starts[s + 1] - starts[s]};
-        const struct nm_batch one = {1, own[1], ids + starts[s], own, NULL, 0};
+        const struct nm_batch one = {1, own[1], ids + starts[s], own, NULL, 0, NULL, 0};
         assert_int_equal(nm_bert_forward(bert, &one, &logits, &diag), NM_OK);
         for (size_t i = 0; i < one.n_tokens * 3; i++)
             assert_true(fabsf(logits[i] - packed[starts[s] * 3 + i]) <= 1e-5F);
     }
     nm_bert_destroy(&bert);
+}
+
+/* Wanted tokens get the logits that they have among all; the last layer leaves the others out.  One sequence has
+ * none, the last try wants nothing at all. */
+static void wanted_tokens(void **state)
+{
+    (void)state;
+    static const uint32_t wanted[] = {0, 3, 4, 8, 40, 41, 50, 60};
+    float all[TOKENS * 3];
+    const float *logits;
+    fill_batch();
+    for (size_t n_threads = 1; n_threads <= 3; n_threads++)
+        for (size_t n = sizeof wanted / sizeof *wanted + 1; n-- > 0;) {
+            struct nm_bert *bert = make_model(n_threads);
+            struct nm_batch some = batch;
+            size_t next = 0;
+            some.wanted = wanted;
+            some.n_wanted = n;
+            assert_int_equal(nm_bert_forward(bert, &batch, &logits, &diag), NM_OK);
+            memcpy(all, logits, sizeof all);
+            assert_int_equal(nm_bert_forward(bert, &some, &logits, &diag), NM_OK);
+            for (size_t t = 0; t < TOKENS; t++) {
+                const bool is_wanted = next < n && wanted[next] == t;
+                next += is_wanted;
+                for (size_t i = t * 3; i < (t + 1) * 3; i++)
+                    assert_true(is_wanted ? fabsf(logits[i] - all[i]) <= 1e-5F : logits[i] == 0.0F);
+            }
+            assert_int_equal(next, n);
+            nm_bert_destroy(&bert);
+        }
 }
 
 static void bad_batches(void **state)
@@ -439,7 +469,7 @@ static void memory(void **state)
     /* per token and layer: 8 rows of the hidden size, two of the intermediate, probabilities of 64 in 12 heads, 2
      * sums; per token: 8 rows (embedded, its norm's, final, two gradients, the widest gradient 4 of them), some more
      */
-    const size_t token = 4 * (12 * (8 * 768 + 2 * 3072 + 12 * 64 + 2) + 9 * 768 + 7);
+    const size_t token = 4 * (12 * (8 * 768 + 2 * 3072 + 12 * 64 + 2) + 9 * 768 + 14);
     const size_t first = nm_bert_memory(&base, &options, &some), second = nm_bert_memory(&base, &options, &more);
     assert_int_equal((second - first) / 1024, token);
     const char *const five[] = {"O", "B-X", "I-X", "B-Y", "I-Y"};
@@ -528,6 +558,7 @@ int main(void)
         cmocka_unit_test(forms),
         cmocka_unit_test(bad_models),
         cmocka_unit_test(packed_equals_single),
+        cmocka_unit_test(wanted_tokens),
         cmocka_unit_test(bad_batches),
         cmocka_unit_test(gradient_under_dropout),
         cmocka_unit_test(same_bits),

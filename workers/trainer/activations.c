@@ -86,6 +86,7 @@ static void lay_out(struct nm_bert *b, bool measure, bool train, const struct nm
     b->arena_used = 0;
     b->embedded = take(b, measure, n * h);
     b->logits = take(b, measure, n * b->cfg.n_labels);
+    b->picked_logits = take(b, measure, n * b->cfg.n_labels);
     b->scratch = take(b, measure, b->n_threads * nm_attention_room(x->max_len, h / b->cfg.n_heads));
     if (!train) {
         b->norm0 = (struct nm_norm_kept){NULL, NULL};
@@ -156,12 +157,56 @@ size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_op
     lay_out(&measured, true, !options->inference, extent);
     free(measured.acts);
     const size_t params = nm_bert_count_params(&measured.cfg);
-    return ((options->inference ? 1 : 4) * params + measured.arena_used + extent->n_tokens) * sizeof(float) +
+    return ((options->inference ? 1 : 4) * params + measured.arena_used + 3 * extent->n_tokens) * sizeof(float) +
            nm_team_memory(&team);
 }
 
+static enum nm_err grow_tokens(struct nm_bert *b, size_t n)
+{
+    if (n <= b->tokens_cap)
+        return NM_OK;
+    free(b->positions);
+    b->tokens_cap = 0;
+    b->positions = malloc((3 * n + 1) * sizeof *b->positions);
+    if (b->positions == NULL)
+        return NM_ENOMEM;
+    b->picked = b->positions + n;
+    b->picked_start = b->picked + n;
+    b->tokens_cap = n;
+    return NM_OK;
+}
+
+static bool is_in_loss(const struct nm_bert *b, int32_t label)
+{
+    return label >= 0 || (b->cfg.crf && label == NM_LABEL_UNKNOWN);
+}
+
+/* Which tokens the last layer is computed for: what stands in no loss, or is not wanted, has no influence there. att:
+ * of the other layers; returns that of the last. */
+static struct nm_attention pick(struct nm_bert *b, const struct nm_batch *batch, bool train,
+                                const struct nm_attention *att)
+{
+    struct nm_attention last = *att;
+    size_t n = 0, wanted = 0;
+    for (size_t s = 0; s < batch->n_seqs; s++) {
+        b->picked_start[s] = (uint32_t)n;
+        for (uint32_t t = batch->seq_start[s]; t < batch->seq_start[s + 1]; t++) {
+            const bool is_wanted = wanted < batch->n_wanted && batch->wanted[wanted] == t;
+            wanted += is_wanted;
+            if (train ? is_in_loss(b, batch->labels[t]) : is_wanted)
+                b->picked[n++] = t;
+        }
+    }
+    b->picked_start[batch->n_seqs] = (uint32_t)n;
+    if (n < batch->n_tokens && (train || batch->wanted != NULL)) {
+        last.picked = b->picked;
+        last.picked_start = b->picked_start;
+    }
+    return last;
+}
+
 enum nm_err nm_bert_set_up(struct nm_bert *b, const struct nm_batch *batch, bool train, struct nm_attention *att,
-                           struct nm_diag *diag)
+                           struct nm_attention *att_last, struct nm_diag *diag)
 {
     struct nm_bert_extent x = {.n_tokens = batch->n_tokens};
     enum nm_err err = check_batch(b, batch, &x.max_len, diag);
@@ -173,17 +218,13 @@ enum nm_err nm_bert_set_up(struct nm_bert *b, const struct nm_batch *batch, bool
                                  .seq_start = batch->seq_start,
                                  .max_len = x.max_len};
     x.probs = nm_attention_probs(att) / att->n_heads;
-    if (b->positions_cap < x.n_tokens) {
-        free(b->positions);
-        b->positions = malloc(x.n_tokens * sizeof *b->positions);
-        b->positions_cap = b->positions != NULL ? x.n_tokens : 0;
-        if (b->positions == NULL)
-            return nm_fail(diag, NM_ENOMEM, "out of memory for a batch of %zu tokens", x.n_tokens);
-    }
+    if (grow_tokens(b, x.n_tokens) != NM_OK)
+        return nm_fail(diag, NM_ENOMEM, "out of memory for a batch of %zu tokens", x.n_tokens);
     for (size_t s = 0; s < batch->n_seqs; s++)
         for (uint32_t t = batch->seq_start[s]; t < batch->seq_start[s + 1]; t++)
             b->positions[t] = t - batch->seq_start[s];
     err = set_up_arena(b, train, &x, diag);
     att->scratch = b->scratch;
+    *att_last = pick(b, batch, train, att);
     return err;
 }

@@ -27,6 +27,8 @@ struct nm_batch {
     const uint32_t *seq_start; /* (n_seqs+1), ascending, first 0 */
     const int32_t *labels;     /* (n_tokens) < n_labels; ignored in the loss: those below 0 (crf.h); or NULL */
     size_t first_token;        /* of the step that this batch is a part of: dropout masks are the whole step's */
+    const uint32_t *wanted;    /* (n_wanted) the tokens whose logits nm_bert_forward makes, ascending; NULL: all */
+    size_t n_wanted;
 };
 
 struct nm_bert_options {
@@ -107,7 +109,8 @@ size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_op
 /* nm_bert_reserve - room for such batches now and not when they come.  NM_ENOMEM. */
 enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag);
 
-/* nm_bert_forward - logits (n_tokens, n_labels), eval mode: no dropout, nothing kept for backward.
+/* nm_bert_forward - logits (n_tokens, n_labels), eval mode: no dropout, nothing kept for backward.  Where tokens are
+ * wanted, the last layer is computed for them alone, and the logits of the others are 0.
  * *logits is borrowed until the next call on this model.  batch->labels may be NULL.
  * NM_EINVAL: an id, length or label out of range (diag names it); NM_ENOMEM.
  */

@@ -56,11 +56,13 @@ struct nm_bert {
     float *embedded;                 /* (n,H) */
     float *final;                    /* (n,H), classifier's input after its dropout */
     float *logits;                   /* (n,K) */
+    float *picked_logits;            /* (n,K), its first rows those of the picked tokens */
     float *grad_a, *grad_b, *grad_c; /* (n,H), (n,H), (n,max(I,3H)) */
     float *scratch;                  /* attention's */
     float *crf_room;                 /* where there is a layer */
     uint32_t *positions;             /* (n) */
-    size_t positions_cap;
+    uint32_t *picked, *picked_start; /* (n), (n+1) tokens that the last layer is computed for: see nm_attention */
+    size_t tokens_cap;
 };
 
 /* nm_bert_team_options - who works on a model of this config. */
@@ -69,9 +71,10 @@ struct nm_team_options nm_bert_team_options(const struct nm_model_config *cfg, s
 /* nm_bert_count_params - floats of weights, with the gaps that align them; SIZE_MAX / 8 without memory to count. */
 size_t nm_bert_count_params(const struct nm_model_config *cfg);
 
-/* nm_bert_set_up - check a batch and lay out the activations of its pass; att is what its attention needs. */
+/* nm_bert_set_up - check a batch and lay out the activations of its pass; att is what its attention needs, but in the
+ * last layer, which needs att_last: there only the tokens in a loss, or those that are wanted, ask. */
 enum nm_err nm_bert_set_up(struct nm_bert *bert, const struct nm_batch *batch, bool train, struct nm_attention *att,
-                           struct nm_diag *diag);
+                           struct nm_attention *att_last, struct nm_diag *diag);
 
 /* nm_bert_init_param - N(0, initializer_range) into tensor i, its own stream of the seed. */
 void nm_bert_init_param(struct nm_bert *bert, size_t i, uint64_t seed);

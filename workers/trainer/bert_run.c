@@ -11,12 +11,18 @@ static struct nm_norm norm_of(const struct nm_bert *b, size_t gamma, size_t beta
 
 /* One pass; p* are the dropout probabilities, 0 outside training. */
 struct pass {
-    const struct nm_attention *att;
+    struct nm_attention att, att_last; /* of the layers but the last, and of that */
+    size_t n_last;                     /* rows behind the last layer's attention: n, or those that are picked */
     float p_hidden, p_attention, p_classifier;
     uint64_t key;
     size_t n;
     size_t before; /* tokens of the step in front of these */
 };
+
+static size_t rows_of_last(const struct nm_attention *last, size_t n)
+{
+    return last->picked != NULL ? last->picked_start[last->n_seqs] : n;
+}
 
 /* Where dropout stands, as numbers of the masks' streams: 0 embeddings, 1 classifier, then three a layer.  In front
  * of these rows are as many a token as a row is of one: 1, or in attention the number of heads. */
@@ -25,22 +31,39 @@ static struct nm_dropout mask(const struct pass *pass, float p, size_t stream, s
     return nm_dropout_from(nm_dropout_make(p, pass->key, stream), pass->before * rows_a_token);
 }
 
-static struct nm_dropout mask_of(const struct pass *pass, size_t layer, size_t site)
+/* In the layers behind attention a picked row has its token's number. */
+static struct nm_dropout mask_of(const struct pass *pass, size_t layer, size_t site, bool last)
 {
-    return mask(pass, site == 0 ? pass->p_attention : pass->p_hidden, 2 + 3 * layer + site,
-                site == 0 ? pass->att->n_heads : 1);
+    struct nm_dropout drop = mask(pass, site == 0 ? pass->p_attention : pass->p_hidden, 2 + 3 * layer + site,
+                                  site == 0 ? pass->att.n_heads : 1);
+    drop.rows = last && site > 0 ? pass->att_last.picked : NULL;
+    return drop;
+}
+
+static struct nm_dropout classifier_mask(const struct pass *pass)
+{
+    struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
+    drop.rows = pass->att_last.picked;
+    return drop;
 }
 
 static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in, struct layer_acts *a)
 {
     const struct layer_at *at = &b->at.layers[i];
-    const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size, n = pass->n;
+    const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size;
+    const bool last = i + 1 == b->cfg.n_layers;
+    const size_t n = last ? pass->n_last : pass->n; /* behind attention */
+    const struct nm_attention *att = last ? &pass->att_last : &pass->att;
     const float *w = b->params.data;
-    const struct nm_dropout att_drop = mask_of(pass, i, 0);
-    const struct nm_dropout mid_drop = mask_of(pass, i, 1);
-    const struct nm_dropout out_drop = mask_of(pass, i, 2);
-    nm_linear_forward(b->team, a->qkv, in, w + at->qkv_w, w + at->qkv_b, n, h, 3 * h);
-    nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, pass->att, &att_drop);
+    const struct nm_dropout att_drop = mask_of(pass, i, 0, last);
+    const struct nm_dropout mid_drop = mask_of(pass, i, 1, last);
+    const struct nm_dropout out_drop = mask_of(pass, i, 2, last);
+    nm_linear_forward(b->team, a->qkv, in, w + at->qkv_w, w + at->qkv_b, pass->n, h, 3 * h);
+    nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, att, &att_drop);
+    if (att->picked != NULL) { /* out has room for the residual until it is written */
+        nm_pick_rows(b->team, a->out, in, att->picked, n, h);
+        in = a->out;
+    }
     nm_linear_norm_forward(b->team, a->mid, a->norm1, a->ctx, w + at->out_w, w + at->out_b, in,
                            norm_of(b, at->norm1_g, at->norm1_b), &mid_drop, n, h, h);
     nm_linear_gelu_forward(b->team, a->up, a->slope, a->mid, w + at->up_w, w + at->up_b, n, h, m);
@@ -76,23 +99,32 @@ struct work {
     double loss; /* out, summed */
 };
 
+/* The logits of x, the last layer's rows. */
+static void classify(struct nm_bert *b, const struct pass *pass, const float *x)
+{
+    const size_t k = b->cfg.n_labels;
+    const float *w = b->params.data;
+    float *logits = pass->att_last.picked != NULL ? b->picked_logits : b->logits;
+    nm_linear_forward(b->team, logits, x, w + b->at.head_w, w + b->at.head_b, pass->n_last, b->cfg.hidden_size, k);
+    if (logits != b->logits)
+        nm_spread_rows(b->team, b->logits, logits, pass->att_last.picked, pass->n_last, pass->n, k);
+}
+
 static void forward_by_team(void *arg)
 {
     const struct work *work = arg;
     struct nm_bert *b = work->b;
-    const float *last = encode(b, work->pass, work->batch, false), *w = b->params.data;
-    nm_linear_forward(b->team, b->logits, last, w + b->at.head_w, w + b->at.head_b, work->pass->n, b->cfg.hidden_size,
-                      b->cfg.n_labels);
+    classify(b, work->pass, encode(b, work->pass, work->batch, false));
 }
 
 enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
                             struct nm_diag *diag)
 {
-    struct nm_attention att;
-    enum nm_err err = nm_bert_set_up(bert, batch, false, &att, diag);
+    struct pass pass = {.n = batch->n_tokens};
+    enum nm_err err = nm_bert_set_up(bert, batch, false, &pass.att, &pass.att_last, diag);
     if (err != NM_OK)
         return err;
-    const struct pass pass = {.att = &att, .n = batch->n_tokens};
+    pass.n_last = rows_of_last(&pass.att_last, pass.n);
     struct work work = {.b = bert, .pass = &pass, .batch = batch};
     nm_team_set_precision(bert->team, bert->inference ? bert->precision : NM_FP32);
     nm_team_run(bert->team, forward_by_team, &work);
@@ -112,18 +144,24 @@ double nm_bert_loss(const struct nm_bert *bert, const struct nm_batch *batch, si
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* In: the gradient of the layer's output in b->grad_a.  Out: that of its input, in the same place. */
+/* In: the gradient of the layer's output in b->grad_a, or of picked rows in b->grad_b.  Out: that of its input in
+ * b->grad_a. */
 static void layer_backward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in,
                            const struct layer_acts *a)
 {
     const struct layer_at *at = &b->at.layers[i];
-    const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size, n = pass->n;
+    const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size;
+    const bool last = i + 1 == b->cfg.n_layers;
+    const size_t n = last ? pass->n_last : pass->n; /* behind attention */
+    const struct nm_attention *att = last ? &pass->att_last : &pass->att;
+    const bool picked = att->picked != NULL;
     const float *w = b->params.data;
-    float *g = b->params.grad, *dz = b->grad_a, *dy = b->grad_b, *wide = b->grad_c;
+    float *g = b->params.grad, *wide = b->grad_c;
+    float *dz = picked ? b->grad_b : b->grad_a, *dy = picked ? b->grad_a : b->grad_b;
     const int add = !b->fresh;
-    const struct nm_dropout att_drop = mask_of(pass, i, 0);
-    const struct nm_dropout mid_drop = mask_of(pass, i, 1);
-    const struct nm_dropout out_drop = mask_of(pass, i, 2);
+    const struct nm_dropout att_drop = mask_of(pass, i, 0, last);
+    const struct nm_dropout mid_drop = mask_of(pass, i, 1, last);
+    const struct nm_dropout out_drop = mask_of(pass, i, 2, last);
     nm_norm_backward(b->team, (struct nm_norm_grad){g + at->norm2_g, g + at->norm2_b, g + at->down_b, add}, dz, dy,
                      a->norm2, w + at->norm2_g, &out_drop, n, h);
     nm_linear_gelu_backward(b->team, (struct nm_linear_grad){.dw = g + at->down_w, .dx = wide, .add_dw = add},
@@ -135,11 +173,13 @@ static void layer_backward(struct nm_bert *b, const struct pass *pass, size_t i,
     /* The context's gradient takes the place of the context's output's: mid is not needed any more. */
     nm_linear_backward(b->team, (struct nm_linear_grad){.dw = g + at->out_w, .dx = a->mid, .add_dw = add}, dy, a->ctx,
                        w + at->out_w, n, h, h);
-    nm_attention_backward(b->team, wide, a->mid, a->qkv, a->probs, pass->att, &att_drop);
-    nm_linear_backward(
-        b->team,
-        (struct nm_linear_grad){.dw = g + at->qkv_w, .dbias = g + at->qkv_b, .dx = dz, .add_dw = add, .add_dx = 1},
-        wide, in, w + at->qkv_w, n, h, 3 * h);
+    nm_attention_backward(b->team, wide, a->mid, a->qkv, a->probs, att, &att_drop);
+    if (picked)
+        nm_spread_rows(b->team, b->grad_a, dz, att->picked, n, pass->n, h);
+    nm_linear_backward(b->team,
+                       (struct nm_linear_grad){
+                           .dw = g + at->qkv_w, .dbias = g + at->qkv_b, .dx = b->grad_a, .add_dw = add, .add_dx = 1},
+                       wide, in, w + at->qkv_w, pass->n, h, 3 * h);
 }
 
 /* Rows that are touched for the first time hold zeros already. */
@@ -179,14 +219,18 @@ static void tell_ready(const struct nm_bert *b, size_t i)
 
 static void backward(struct nm_bert *b, const struct pass *pass, const struct nm_batch *batch)
 {
-    const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
-    const struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
-    float *g = b->params.grad;
-    nm_linear_backward(b->team,
-                       (struct nm_linear_grad){
-                           .dw = g + b->at.head_w, .dbias = g + b->at.head_b, .dx = b->grad_a, .add_dw = !b->fresh},
-                       b->logits, b->final, b->params.data + b->at.head_w, pass->n, h, k);
-    nm_dropout_apply(b->team, b->grad_a, b->grad_a, &drop, pass->n, h);
+    const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels, n = pass->n_last;
+    const uint32_t *picked = pass->att_last.picked;
+    const struct nm_dropout drop = classifier_mask(pass);
+    float *g = b->params.grad, *dx = picked != NULL ? b->grad_b : b->grad_a;
+    const float *dlogits = picked != NULL ? b->picked_logits : b->logits;
+    if (picked != NULL)
+        nm_pick_rows(b->team, b->picked_logits, b->logits, picked, n, k);
+    nm_linear_backward(
+        b->team,
+        (struct nm_linear_grad){.dw = g + b->at.head_w, .dbias = g + b->at.head_b, .dx = dx, .add_dw = !b->fresh},
+        dlogits, b->final, b->params.data + b->at.head_w, n, h, k);
+    nm_dropout_apply(b->team, dx, dx, &drop, n, h);
     for (size_t i = b->cfg.n_layers; i-- > 0;) {
         const float *in = i > 0 ? b->acts[i - 1].out : b->embedded;
         if (b->checkpointing && i + 1 < b->cfg.n_layers) /* the last layer's are still there */
@@ -228,7 +272,7 @@ static double loss_of(const struct work *work)
                                            .labels = batch->labels,
                                            .seq_start = batch->seq_start,
                                            .n_seqs = batch->n_seqs,
-                                           .max_len = work->pass->att->max_len,
+                                           .max_len = work->pass->att.max_len,
                                            .scale = work->scale,
                                            .room = b->crf_room};
     if (b->cfg.crf)
@@ -243,10 +287,10 @@ static void train_by_team(void *arg)
     struct nm_bert *b = work->b;
     const struct pass *pass = work->pass;
     const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
-    const float *last = encode(b, pass, work->batch, true), *w = b->params.data;
-    const struct nm_dropout drop = mask(pass, pass->p_classifier, 1, 1);
-    nm_dropout_apply(b->team, b->final, last, &drop, pass->n, h);
-    nm_linear_forward(b->team, b->logits, b->final, w + b->at.head_w, w + b->at.head_b, pass->n, h, k);
+    const float *last = encode(b, pass, work->batch, true);
+    const struct nm_dropout drop = classifier_mask(pass);
+    nm_dropout_apply(b->team, b->final, last, &drop, pass->n_last, h);
+    classify(b, pass, b->final);
     const double sum = loss_of(work);
     if (nm_team_share(1).first)
         work->loss = sum;
@@ -256,22 +300,21 @@ static void train_by_team(void *arg)
 enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, float scale, uint64_t dropout_key,
                           double *loss, size_t *n_labelled, struct nm_diag *diag)
 {
-    struct nm_attention att;
+    struct pass pass = {.p_hidden = bert->cfg.hidden_dropout,
+                        .p_attention = bert->cfg.attention_dropout,
+                        .p_classifier = bert->cfg.classifier_dropout,
+                        .key = dropout_key,
+                        .n = batch->n_tokens,
+                        .before = batch->first_token};
     size_t count = 0;
     if (bert->inference || batch->labels == NULL)
         return nm_fail(diag, NM_ESTATE, "a model opened for tagging, or a batch without labels, cannot be trained");
-    enum nm_err err = nm_bert_set_up(bert, batch, true, &att, diag);
+    enum nm_err err = nm_bert_set_up(bert, batch, true, &pass.att, &pass.att_last, diag);
     if (err != NM_OK)
         return err;
+    pass.n_last = rows_of_last(&pass.att_last, pass.n);
     for (size_t t = 0; t < batch->n_tokens; t++)
         count += batch->labels[t] >= 0;
-    const struct pass pass = {.att = &att,
-                              .p_hidden = bert->cfg.hidden_dropout,
-                              .p_attention = bert->cfg.attention_dropout,
-                              .p_classifier = bert->cfg.classifier_dropout,
-                              .key = dropout_key,
-                              .n = batch->n_tokens,
-                              .before = batch->first_token};
     struct work work = {.b = bert, .pass = &pass, .batch = batch};
     if (count == 0) {
         clear_dense_gradients(bert);

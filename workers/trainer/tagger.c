@@ -15,8 +15,8 @@ struct run {
     size_t *firsts;          /* (words + 1) of one sentence: where each word's pieces start */
     size_t cap_firsts;
     /* the batch */
-    uint32_t *ids, *seq_start;
-    size_t n_tokens, n_seqs, cap_tokens, cap_seqs;
+    uint32_t *ids, *seq_start, *wanted;
+    size_t n_tokens, n_seqs, n_wanted, cap_tokens, cap_seqs, cap_wanted;
     /* what each word of the batch gets: its token in the batch, or none */
     size_t *word_token; /* (words of all sentences) */
     /* where sentences are decoded as a whole: those of the batch, by the number of the word behind each */
@@ -210,8 +210,12 @@ static enum nm_err flush(struct run *r)
     const float *logits = NULL;
     enum nm_err err = NM_OK;
     if (r->n_seqs > 0) {
-        const struct nm_batch batch = {
-            .n_seqs = r->n_seqs, .n_tokens = r->n_tokens, .ids = r->ids, .seq_start = r->seq_start};
+        const struct nm_batch batch = {.n_seqs = r->n_seqs,
+                                       .n_tokens = r->n_tokens,
+                                       .ids = r->ids,
+                                       .seq_start = r->seq_start,
+                                       .wanted = r->wanted,
+                                       .n_wanted = r->n_wanted};
         err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
     }
     if (err == NM_OK && by_sentence(r->tagger))
@@ -219,7 +223,7 @@ static enum nm_err flush(struct run *r)
     else if (err == NM_OK)
         decode_words(r, logits);
     r->done_words = r->words;
-    r->n_seqs = r->n_tokens = 0;
+    r->n_seqs = r->n_tokens = r->n_wanted = 0;
     return err;
 }
 
@@ -251,11 +255,17 @@ static enum nm_err add_windows(struct run *r, const struct nm_sentence *s, size_
         size_t to = n - from <= room ? n : from + room, start;
         size_t border = to == n ? n : to - room / 4; /* pieces up to here are this window's */
         enum nm_err err = add_sequence(r, from, to, &start);
+        if (err == NM_OK)
+            err = grow((void **)&r->wanted, &r->cap_wanted, r->n_wanted + to - from + 1, sizeof(*r->wanted));
         if (err != NM_OK)
             return err;
-        for (; word < s->n && (r->firsts[word] < border || to == n); word++)
-            r->word_token[r->words + word] =
-                r->firsts[word] == r->firsts[word + 1] ? NO_TOKEN : start + 1 + r->firsts[word] - from;
+        for (; word < s->n && (r->firsts[word] < border || to == n); word++) {
+            const bool has_token = r->firsts[word] != r->firsts[word + 1];
+            const size_t token = start + 1 + r->firsts[word] - from;
+            r->word_token[r->words + word] = has_token ? token : NO_TOKEN;
+            if (has_token)
+                r->wanted[r->n_wanted++] = (uint32_t)token;
+        }
         if (to == n)
             return NM_OK;
     }
@@ -299,6 +309,7 @@ enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *se
     free(r.firsts);
     free(r.ids);
     free(r.seq_start);
+    free(r.wanted);
     free(r.word_token);
     free(r.ends);
     free_decoding(&r.decoding);

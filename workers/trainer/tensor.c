@@ -127,6 +127,29 @@ double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labe
     return sum;
 }
 
+void nm_pick_rows(struct nm_team *team, float *to, const float *from, const uint32_t *rows, size_t n_rows, size_t c)
+{
+    const struct part own = part_of(n_rows);
+    team_barrier(team);
+    for (size_t i = own.lo; i < own.lo + own.n; i++)
+        memcpy(to + i * c, from + rows[i] * c, c * sizeof *to);
+}
+
+void nm_spread_rows(struct nm_team *team, float *to, const float *from, const uint32_t *rows, size_t n_rows, size_t n,
+                    size_t c)
+{
+    const struct part own = part_of(n);
+    size_t i = 0;
+    team_barrier(team);
+    while (i < n_rows && rows[i] < own.lo)
+        i++;
+    for (size_t t = own.lo; t < own.lo + own.n; t++)
+        if (i < n_rows && rows[i] == t)
+            memcpy(to + t * c, from + i++ * c, c * sizeof *to);
+        else
+            memset(to + t * c, 0, c * sizeof *to);
+}
+
 void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,
                       size_t c)
 {

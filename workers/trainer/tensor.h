@@ -193,6 +193,12 @@ struct nm_loss {
 double nm_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, float scale, size_t n, size_t k,
                         const struct nm_loss *loss, size_t *n_labelled);
 
+/* nm_pick_rows - to (n_rows,c) = these rows of from.  nm_spread_rows - to (n,c) = 0 but in these rows, which are
+ * from's (n_rows,c), ascending.  Both wait for the team before. */
+void nm_pick_rows(struct nm_team *team, float *to, const float *from, const uint32_t *rows, size_t n_rows, size_t c);
+void nm_spread_rows(struct nm_team *team, float *to, const float *from, const uint32_t *rows, size_t n_rows, size_t n,
+                    size_t c);
+
 /* y (n,c) = dropout(x); y may be x. */
 void nm_dropout_apply(struct nm_team *team, float *y, const float *x, const struct nm_dropout *drop, size_t n,
                       size_t c);
