@@ -31,7 +31,7 @@ size_t nm_attention_probs(const struct nm_attention *a)
 {
     size_t sum = 0;
     for (size_t s = 0; s < a->n_seqs; s++)
-        sum += queries_of(a, s) * nm_attention_row(len_of(a, s));
+        sum += len_of(a, s) * nm_attention_row(queries_of(a, s));
     return sum * a->n_heads;
 }
 
@@ -65,7 +65,7 @@ static struct nm_head head_of(const struct nm_attention *a, const float *qkv, co
 static size_t cost_of(const struct nm_attention *a, size_t s)
 {
     const size_t len = len_of(a, s);
-    return queries_of(a, s) * nm_attention_row(len) * (a->head_size + 16) + len * a->head_size * 8;
+    return len * nm_attention_row(queries_of(a, s)) * (a->head_size + 16) + len * a->head_size * 8;
 }
 
 /* What a pass is given: forward without dctx, backward with it. */
@@ -107,7 +107,7 @@ static void each_head(struct nm_team *team, const struct nm_attention *a, const 
     size_t done = 0, probs = 0;
     float *room = a->scratch + i * nm_attention_room(a->max_len, a->head_size);
     for (size_t s = 0; s < a->n_seqs && done < hi; s++) {
-        const size_t cost = cost_of(a, s), head_probs = queries_of(a, s) * nm_attention_row(len_of(a, s));
+        const size_t cost = cost_of(a, s), head_probs = len_of(a, s) * nm_attention_row(queries_of(a, s));
         assert(len_of(a, s) > 0 && len_of(a, s) <= a->max_len);
         for (size_t h = 0; h < a->n_heads; h++, done += cost, probs += head_probs) {
             size_t middle = done + cost / 2;

@@ -77,69 +77,74 @@ static void product(float *c, size_t ldc, struct left a, const float *b, size_t 
         }
 }
 
-/* ---- softmax --------------------------------------------------------------------------------- */
+/* ---- softmax ----------------------------------------------------------------------------------
+ *
+ * Of scores that stand transposed: a row a key, a lane a query.  So maximum and sum are lane by lane, and nothing is
+ * ever added across a vector.  Lanes behind the last query hold what does no harm.
+ */
 
-static void softmax_forward(float *p, float *dropped, const float *s, const struct nm_dropout *drop, size_t row0,
-                            size_t n, size_t c, size_t ld)
+/* The 16 queries' keys of the mask, of those from i on. */
+static uvec keys_of(const struct nm_head *h, size_t i)
 {
-    const uint32_t threshold = drop->threshold;
-    const float scale = drop->scale;
-    for (size_t i = 0; i < n; i++, p += ld, dropped += ld, s += ld) {
-        float max = s[0], sum = 0;
-#pragma omp simd reduction(max : max)
-        for (size_t j = 0; j < ld; j++)
-            max = j < c && s[j] > max ? s[j] : max;
-#pragma omp simd reduction(+ : sum)
-        for (size_t j = 0; j < ld; j++) {
-            float e = fast_exp(s[j] - max);
-            e = j < c ? e : 0.0F;
-            p[j] = e;
+    uint32_t keys[LANES] = {0};
+    uvec v;
+    for (size_t l = 0; l < LANES && i + l < h->n_queries; l++)
+        keys[l] = row_key(&h->drop, h->row0 + i + l);
+    memcpy(&v, keys, sizeof v);
+    return v;
+}
+
+/* 0 or scale, as drop_factor has it */
+static inline vec drop_factors(uvec keys, size_t j, uint32_t threshold, float scale)
+{
+    const uvec bits = mix32_lanes(keys ^ (uint32_t)j * 0x9E3779B9U);
+    return keep_lanes(bits >= threshold, (vec){0} + scale);
+}
+
+/* p (len,ld) in: scores; out: their softmax; dropped: after dropout */
+static void softmax_forward(const struct nm_head *h, float *p, float *dropped, size_t ld)
+{
+    const uint32_t threshold = h->drop.threshold;
+    for (size_t i = 0; i < ld; i += LANES) {
+        vec max = load(p + i), sum = {0};
+        for (size_t j = 1; j < h->len; j++)
+            max = larger(max, load(p + j * ld + i));
+        for (size_t j = 0; j < h->len; j++) {
+            const vec e = exp_lanes(load(p + j * ld + i) - max);
+            store(p + j * ld + i, e);
             sum += e;
         }
-        const float inv = 1.0F / sum;
-        if (threshold == 0) {
-#pragma omp simd
-            for (size_t j = 0; j < ld; j++)
-                p[j] *= inv;
-            if (dropped != p)
-                memcpy(dropped, p, ld * sizeof *p);
-            continue;
-        }
-        const uint32_t key = row_key(drop, row0 + i);
-#pragma omp simd
-        for (size_t j = 0; j < ld; j++) {
-            p[j] *= inv;
-            dropped[j] = p[j] * drop_factor(key, j, threshold, scale);
+        const vec inverse = 1.0F / sum;
+        const uvec keys = threshold != 0 ? keys_of(h, i) : (uvec){0};
+        for (size_t j = 0; j < h->len; j++) {
+            const vec v = load(p + j * ld + i) * inverse;
+            store(p + j * ld + i, v);
+            if (threshold != 0)
+                store(dropped + j * ld + i, v * drop_factors(keys, j, threshold, h->drop.scale));
         }
     }
 }
 
-static void softmax_backward(float *dp, float *dropped, const float *p, const struct nm_dropout *drop, size_t row0,
-                             size_t n, size_t ld)
+/* dp (len,ld) in: the gradient of the dropped probabilities; out: of the scores; dropped: those probabilities again
+ */
+static void softmax_backward(const struct nm_head *h, float *dp, float *dropped, const float *p, size_t ld)
 {
-    const uint32_t threshold = drop->threshold;
-    const float scale = drop->scale;
-    for (size_t i = 0; i < n; i++, dp += ld, dropped += ld, p += ld) {
-        float dot = 0;
-        if (threshold == 0) {
-#pragma omp simd reduction(+ : dot)
-            for (size_t j = 0; j < ld; j++) {
-                dropped[j] = p[j];
-                dot += dp[j] * p[j];
-            }
-        } else {
-            const uint32_t key = row_key(drop, row0 + i);
-#pragma omp simd reduction(+ : dot)
-            for (size_t j = 0; j < ld; j++) {
-                float f = drop_factor(key, j, threshold, scale);
-                dropped[j] = p[j] * f;
-                dp[j] *= f;
-                dot += dp[j] * p[j];
-            }
+    const uint32_t threshold = h->drop.threshold;
+    for (size_t i = 0; i < ld; i += LANES) {
+        const uvec keys = threshold != 0 ? keys_of(h, i) : (uvec){0};
+        vec dot = {0};
+        for (size_t j = 0; j < h->len; j++) {
+            const vec v = load(p + j * ld + i);
+            vec f = (vec){0} + 1.0F;
+            if (threshold != 0)
+                f = drop_factors(keys, j, threshold, h->drop.scale);
+            const vec d = load(dp + j * ld + i) * f;
+            store(dp + j * ld + i, d);
+            store(dropped + j * ld + i, v * f);
+            dot += d * v;
         }
-#pragma omp simd
-        for (size_t j = 0; j < ld; j++)
-            dp[j] = p[j] * (dp[j] - dot);
+        for (size_t j = 0; j < h->len; j++)
+            store(dp + j * ld + i, load(p + j * ld + i) * (load(dp + j * ld + i) - dot));
     }
 }
 
@@ -151,6 +156,14 @@ static size_t query(const struct nm_head *h, size_t i)
     return h->picked != NULL ? h->picked[i] - h->first : i;
 }
 
+/* The same rows of the next head, which are far apart: the CPU does not see them coming. */
+static void fetch_next(const float *rows, size_t ld, size_t n, size_t size)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = size; j < 2 * size; j += LANES)
+            __builtin_prefetch(rows + i * ld + j);
+}
+
 /* to (n,padded size) = from * scale, row i from row i or, of queries that were picked, from that of query i */
 static void gather(float *to, const float *from, size_t ld, const struct nm_head *h, bool picked, size_t n,
                    float scale)
@@ -158,6 +171,7 @@ static void gather(float *to, const float *from, size_t ld, const struct nm_head
     const size_t size = h->size, width = padded(size);
     for (size_t i = 0; i < n; i++, to += width) {
         const float *row = from + (picked ? query(h, i) : i) * ld;
+        fetch_next(row, ld, 1, size);
 #pragma omp simd
         for (size_t j = 0; j < size; j++)
             to[j] = row[j] * scale;
@@ -172,23 +186,25 @@ static void scatter(float *to, size_t ld, const float *from, const struct nm_hea
     const size_t size = h->size, width = padded(size);
     for (size_t i = 0; i < n; i++, from += width) {
         float *row = to + (picked ? query(h, i) : i) * ld;
+        for (size_t j = 0; j < size; j += LANES)
+            __builtin_prefetch(row + size + j, 1);
 #pragma omp simd
         for (size_t j = 0; j < size; j++)
             row[j] = from[j] * scale;
     }
 }
 
-/* to (padded size, padded n) = from (n, padded size) transposed, with zeros behind column n */
-static void turn(float *to, const float *from, size_t n, size_t width)
+/* to (size, padded n) = from (n, padded size) transposed, with zeros behind column n */
+static void turn(float *to, const float *from, size_t n, size_t size)
 {
-    const size_t ld = padded(n);
+    const size_t ld = padded(n), width = padded(size);
     for (size_t j = 0; j < ld; j += STRIP)
         for (size_t d = 0; d < width; d += LANES) {
             uvec v[STRIP];
             for (size_t i = 0; i < STRIP; i++)
                 v[i] = j + i < n ? (uvec)load(from + (j + i) * width + d) : (uvec){0};
             transpose(v);
-            for (size_t u = 0; u < LANES; u++)
+            for (size_t u = 0; u < LANES && d + u < size; u++)
                 memcpy(to + (d + u) * ld + j, (const uint32_t *)v + u * STRIP, STRIP * sizeof *to);
         }
 }
@@ -205,41 +221,42 @@ static float *take(float **room, size_t n)
 
 static void head_forward(const struct nm_head *h, float *probs, float *room)
 {
-    const size_t len = h->len, n = h->n_queries, width = padded(h->size), ld = padded(len);
-    float *rows = take(&room, len * width), *q = take(&room, n * width), *turned = take(&room, width * ld);
-    float *temp = take(&room, n * ld), *p = probs != NULL ? probs : temp;
+    const size_t len = h->len, n = h->n_queries, width = padded(h->size), ld = padded(n);
+    float *rows = take(&room, (len > n ? len : n) * width), *out = take(&room, n * width);
+    float *turned = take(&room, h->size * ld), *temp = take(&room, len * ld), *p = probs != NULL ? probs : temp;
     float *dropped = h->drop.threshold == 0 ? p : temp;
-    gather(q, h->q, h->ld, h, true, n, 1.0F / sqrtf((float)h->size));
-    gather(rows, h->k, h->ld, h, false, len, 1.0F);
-    turn(turned, rows, len, width);
-    product(p, ld, (struct left){q, width, 1}, turned, ld, n, ld, h->size);
-    softmax_forward(p, dropped, p, &h->drop, h->row0, n, len, ld);
+    gather(rows, h->q, h->ld, h, true, n, 1.0F / sqrtf((float)h->size));
+    turn(turned, rows, n, h->size);
+    fetch_next(h->k, h->ld, len, h->size);
+    product(p, ld, (struct left){h->k, h->ld, 1}, turned, ld, len, ld, h->size);
+    softmax_forward(h, p, dropped, ld);
     gather(rows, h->v, h->ld, h, false, len, 1.0F);
-    product(q, width, (struct left){dropped, ld, 1}, rows, width, n, width, len);
-    scatter(h->ctx, h->ld_ctx, q, h, false, n, 1.0F);
+    product(out, width, (struct left){dropped, 1, ld}, rows, width, n, width, len);
+    scatter(h->ctx, h->ld_ctx, out, h, false, n, 1.0F);
 }
 
 static void head_backward(const struct nm_head *h, const float *probs, float *room)
 {
-    const size_t len = h->len, n = h->n_queries, width = padded(h->size), ld = padded(len);
+    const size_t len = h->len, n = h->n_queries, width = padded(h->size), ld = padded(n);
     const float scale = 1.0F / sqrtf((float)h->size);
-    float *rows = take(&room, len * width), *out = take(&room, len * width), *turned = take(&room, width * ld);
-    float *dctx = take(&room, n * width), *dp = take(&room, n * ld), *dropped = take(&room, n * ld);
+    float *rows = take(&room, (len > n ? len : n) * width), *out = take(&room, len * width);
+    float *turned = take(&room, h->size * ld), *dctx = take(&room, n * width);
+    float *dp = take(&room, len * ld), *dropped = take(&room, len * ld);
     gather(dctx, h->dctx, h->ld_ctx, h, false, n, 1.0F);
-    gather(rows, h->v, h->ld, h, false, len, 1.0F);
-    turn(turned, rows, len, width);
-    product(dp, ld, (struct left){dctx, width, 1}, turned, ld, n, ld, h->size);
-    softmax_backward(dp, dropped, probs, &h->drop, h->row0, n, ld);
-    product(out, width, (struct left){dropped, 1, ld}, dctx, width, len, width, n);
+    turn(turned, dctx, n, h->size);
+    fetch_next(h->v, h->ld, len, h->size);
+    product(dp, ld, (struct left){h->v, h->ld, 1}, turned, ld, len, ld, h->size);
+    softmax_backward(h, dp, dropped, probs, ld);
+    product(out, width, (struct left){dropped, ld, 1}, dctx, width, len, width, n);
     scatter(h->dv, h->ld, out, h, false, len, 1.0F);
     gather(rows, h->k, h->ld, h, false, len, 1.0F);
-    product(out, width, (struct left){dp, ld, 1}, rows, width, n, width, len);
+    product(out, width, (struct left){dp, 1, ld}, rows, width, n, width, len);
     if (h->picked != NULL)
         for (size_t i = 0; i < len; i++)
             memset(h->dq + i * h->ld, 0, h->size * sizeof *h->dq);
     scatter(h->dq, h->ld, out, h, true, n, scale);
     gather(rows, h->q, h->ld, h, true, n, scale);
-    product(out, width, (struct left){dp, 1, ld}, rows, width, len, width, n);
+    product(out, width, (struct left){dp, ld, 1}, rows, width, len, width, n);
     scatter(h->dk, h->ld, out, h, false, len, 1.0F);
 }
 
@@ -247,5 +264,4 @@ const struct nm_attention_kernels NM_ATTENTION;
 const struct nm_attention_kernels NM_ATTENTION = {
     .forward = head_forward,
     .backward = head_backward,
-    .softmax = softmax_forward,
 };

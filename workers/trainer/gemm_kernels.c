@@ -120,6 +120,8 @@ static void pack_along(uint32_t *dst, size_t width, const float *src, size_t ld,
     }
 }
 
+enum { AHEAD = 8 }; /* rows that are fetched before they are needed; even */
+
 /* Inlined for either width. */
 static inline void pack_down_by(uint32_t *dst, size_t width, const float *src, size_t ld, size_t lanes, size_t k)
 {
@@ -131,6 +133,9 @@ static inline void pack_down_by(uint32_t *dst, size_t width, const float *src, s
             const float *row = src + u * GROUP * ld;
             for (size_t lane = lo; lane < hi; lane += LANES) {
                 const size_t n = lane >= lanes ? 0 : lanes - lane < LANES ? lanes - lane : LANES;
+                __builtin_prefetch(row + lane + AHEAD * ld); /* rows are far apart, which hides them from the CPU */
+                if (GROUP > 1)
+                    __builtin_prefetch(row + lane + (AHEAD + 1) * ld);
                 const float *first = row + lane, *second = GROUP > 1 && u * GROUP + 1 < k ? first + ld : zeros;
                 float room[2][LANES];
                 if (n < LANES) {
@@ -156,7 +161,7 @@ static void pack_down(uint32_t *dst, size_t width, const float *src, size_t ld, 
 
 /* ---- the product ----------------------------------------------------------------------------- */
 
-static void store(float *c, size_t ldc, const vec acc[NM_GEMM_ROWS][VECTORS], int add)
+static void store_tile(float *c, size_t ldc, const vec acc[NM_GEMM_ROWS][VECTORS], int add)
 {
 #pragma GCC unroll 8
     for (size_t i = 0; i < NM_GEMM_ROWS; i++)
@@ -194,7 +199,7 @@ static void tile(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, siz
         }
     }
     if (rows == NM_GEMM_ROWS && cols == NM_GEMM_COLS)
-        store(c, ldc, acc, add);
+        store_tile(c, ldc, acc, add);
     else
         store_part(c, ldc, acc, rows, cols, add);
 }

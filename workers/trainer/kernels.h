@@ -45,19 +45,14 @@ struct nm_head {
     size_t row0;
 };
 
-/* Rows of len probabilities are nm_attention_row(len) apart, the gap filled with zeros. */
+/* Probabilities stand transposed: (len, n_queries), rows nm_attention_row(n_queries) apart. */
 struct nm_attention_kernels {
-    /* ctx = dropout(softmax(q k^T / sqrt(size))) v; probs (n_queries,len): the softmax, kept, or NULL.
-     * room: nm_attention_room floats. */
+    /* ctx = dropout(softmax(q k^T / sqrt(size))) v; probs: the softmax, kept, or NULL.  room: nm_attention_room
+     * floats. */
     void (*forward)(const struct nm_head *head, float *probs, float *room);
 
     /* dq, dk, dv from dctx; dq of rows that do not ask is 0 */
     void (*backward)(const struct nm_head *head, const float *probs, float *room);
-
-    /* p (n,c) = softmax of each row of s (n,c), rows ld apart, a multiple of 16; dropped = dropout(p), which may be p
-     * if p is not needed.  s may be p. */
-    void (*softmax)(float *p, float *dropped, const float *s, const struct nm_dropout *drop, size_t row0, size_t n,
-                    size_t c, size_t ld);
 };
 
 struct nm_kernels {

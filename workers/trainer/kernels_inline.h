@@ -6,6 +6,7 @@
 
 #include "common/hash.h"
 #include "workers/trainer/kernels.h"
+#include "workers/trainer/vectors.h"
 
 static inline float bits_to_float(uint32_t bits)
 {
@@ -46,16 +47,34 @@ static inline float fast_exp(float x)
     return bits_to_float(float_to_bits(p) + (n << 23));
 }
 
-/* lowbias32 (Wellons 2018): a bijection on 32 bits with low bias, two multiplications. */
-static inline uint32_t mix32(uint32_t x)
+/* fast_exp of each lane, x <= 0 */
+static inline vec exp_lanes(vec x)
 {
-    x ^= x >> 16;
-    x *= 0x7feb352dU;
-    x ^= x >> 15;
-    x *= 0x846ca68bU;
-    x ^= x >> 16;
-    return x;
+    x = larger(x, (vec){0} - 87.3F);
+    const vec shifted = x * 1.44269504F + 12582912.0F, k = shifted - 12582912.0F;
+    const uvec n = (uvec)shifted - 0x4B400000U;
+    const vec r = x - k * 0.693359375F + k * 2.12194440e-4F;
+    vec p = r * 1.9875691500e-4F + 1.3981999507e-3F;
+    p = p * r + 8.3334519073e-3F;
+    p = p * r + 4.1665795894e-2F;
+    p = p * r + 1.6666665459e-1F;
+    p = p * r + 5.0000001201e-1F;
+    p = p * r * r + r + 1.0F;
+    return (vec)((uvec)p + (n << 23));
 }
+
+/* lowbias32 (Wellons 2018): a bijection on 32 bits with low bias, two multiplications. */
+#define MIX32(type, name)                                                                                            \
+    static inline type name(type x)                                                                                  \
+    {                                                                                                                \
+        x ^= x >> 16;                                                                                                \
+        x *= 0x7feb352dU;                                                                                            \
+        x ^= x >> 15;                                                                                                \
+        x *= 0x846ca68bU;                                                                                            \
+        return x ^ x >> 16;                                                                                          \
+    }
+MIX32(uint32_t, mix32)
+MIX32(uvec, mix32_lanes)
 
 static inline uint32_t row_key(const struct nm_dropout *drop, size_t row)
 {

@@ -160,8 +160,8 @@ struct nm_attention {
 /* nm_attention_room - floats that one thread needs for sequences of at most max_len. */
 size_t nm_attention_room(size_t max_len, size_t head_size);
 
-/* nm_attention_row - floats that a row of len probabilities takes: a whole number of vectors. */
-size_t nm_attention_row(size_t len);
+/* nm_attention_row - floats that a row of n probabilities takes: a whole number of vectors. */
+size_t nm_attention_row(size_t n);
 
 /* nm_attention_probs - floats that probs holds for this batch. */
 size_t nm_attention_probs(const struct nm_attention *a);

@@ -22,6 +22,23 @@ static inline vec load(const float *p)
     return v;
 }
 
+static inline void store(float *p, vec v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* The lanes of v where mask has all bits, elsewhere 0. */
+static inline vec keep_lanes(uvec mask, vec v)
+{
+    return (vec)((uvec)v & mask);
+}
+
+static inline vec larger(vec a, vec b)
+{
+    const uvec mask = (uvec)(a > b);
+    return (vec)(((uvec)a & mask) | ((uvec)b & ~mask));
+}
+
 /* 8 lanes of 16 units become 16 units of 8 lanes: interleaving the first half of all values with the second rotates
  * the bits of their places by one, so three times transposes. */
 static inline void transpose(uvec v[STRIP])
