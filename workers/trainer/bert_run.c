@@ -286,7 +286,7 @@ static void train_by_team(void *arg)
     struct work *work = arg;
     struct nm_bert *b = work->b;
     const struct pass *pass = work->pass;
-    const size_t h = b->cfg.hidden_size, k = b->cfg.n_labels;
+    const size_t h = b->cfg.hidden_size;
     const float *last = encode(b, pass, work->batch, true);
     const struct nm_dropout drop = classifier_mask(pass);
     nm_dropout_apply(b->team, b->final, last, &drop, pass->n_last, h);
