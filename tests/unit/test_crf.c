@@ -90,7 +90,7 @@ static double try_all(const float *const *rows, const int32_t *known, size_t n, 
     for (size_t i = 0; i < n * K && marginals != NULL; i++)
         marginals[i] = 0;
     for (size_t code = 0; code < all; code++) {
-        size_t sequence[WORDS], rest = code;
+        size_t sequence[WORDS] = {0}, rest = code;
         bool agrees = true;
         for (size_t i = 0; i < n; i++, rest /= K) {
             sequence[i] = rest % K;
