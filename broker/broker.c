@@ -54,6 +54,10 @@ static enum nm_err dispatch(struct nm_broker *b, const struct nm_peer *peer, con
         nm_directory_answer(b, peer);
         return NM_OK;
     }
+    if (msg->type == NM_MSG_training) {
+        nm_training_heard(b, &msg->u.training);
+        return NM_OK;
+    }
     struct session *s = nm_session_of_peer(b, peer);
     bool leaves = s && msg->type == NM_MSG_goodbye;
     enum nm_err err = s ? dispatch_known(b, s, msg) : NM_OK;

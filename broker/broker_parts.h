@@ -75,6 +75,13 @@ struct failure {
     int64_t logged_ms;
 };
 
+/* The training that was heard of last; its strings are copies. */
+struct training {
+    struct nm_msg_training figures;
+    char state[NM_NAME_MAX + 1], host[NM_NAME_MAX + 1], scored[NM_NAME_MAX + 1];
+    int64_t seen; /* monotonic; 0: never */
+};
+
 /* What an operator has set by hand; goal 0: as configured. */
 struct desk {
     bool paused, draining;
@@ -128,6 +135,7 @@ struct nm_broker {
     bool keeps_grants;    /* in the ledger */
     bool told_budget;     /* that it is used up */
     struct failure failure;
+    struct training training;
     struct desk desk;
     struct json_t *by_hand; /* limits; NULL: none */
     enum nm_phase phase;
@@ -243,6 +251,10 @@ void nm_directory_answer(struct nm_broker *b, const struct nm_peer *peer);
 const struct blob *nm_directory_blob(struct nm_broker *b, const struct nm_msg_blob_read *read);
 /* nm_directory_sealed - an aligner tells of a shard. */
 enum nm_err nm_directory_sealed(struct nm_broker *b, const struct session *s, const struct nm_msg_sealed *sealed);
+
+/* training.c - what a trainer tells of its training, for the statistics */
+void nm_training_heard(struct nm_broker *b, const struct nm_msg_training *training);
+struct json_t *nm_training_json(const struct nm_broker *b);
 
 /* serve.c - blobs */
 enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *options, struct nm_diag *diag);

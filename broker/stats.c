@@ -270,7 +270,7 @@ static const struct {
     {"tasks", tasks_json},         {"rates", rates_json},          {"latency_us", latency_json},
     {"workers", nm_stats_workers}, {"endpoints", endpoints_json},  {"budget", nm_govern_budget_json},
     {"coverage", coverage_json},   {"last_failure", failure_json}, {"ledger", ledger_json},
-    {"spans", spans_json},
+    {"spans", spans_json},         {"training", nm_training_json},
 };
 
 static json_t *document(const struct nm_broker *b)

@@ -153,6 +153,30 @@ static void parse_coverage(const json_t *coverage, struct nm_stats *stats)
     }
 }
 
+static void parse_training(const json_t *training, struct nm_stats *stats)
+{
+    const json_t *score = json_object_get(training, "score");
+    const char *state = json_string_value(json_object_get(training, "state"));
+    char scored[100] = "";
+    if (state == NULL)
+        return;
+    if (json_is_object(score))
+        (void)snprintf(scored, sizeof scored, "; %s F1 %.4f after step %llu",
+                       json_string_value(json_object_get(score, "of")) != NULL
+                           ? json_string_value(json_object_get(score, "of"))
+                           : "?",
+                       json_number_value(json_object_get(score, "f1")), (unsigned long long)get_count(score, "step"));
+    (void)snprintf(
+        stats->training, sizeof stats->training,
+        "%s: step %llu of %llu, epoch %.1f of %llu, loss %.4f, rate %.3g, gradient norm %.3g, %.0f tokens/s%s", state,
+        (unsigned long long)get_count(training, "step"), (unsigned long long)get_count(training, "steps"),
+        json_number_value(json_object_get(training, "epoch")), (unsigned long long)get_count(training, "epochs"),
+        json_number_value(json_object_get(training, "loss")),
+        json_number_value(json_object_get(training, "learning_rate")),
+        json_number_value(json_object_get(training, "grad_norm")),
+        json_number_value(json_object_get(training, "tokens_per_s")), scored);
+}
+
 enum nm_err nm_stats_parse(const char *text, struct nm_stats *stats, struct nm_diag *diag)
 {
     memset(stats, 0, sizeof *stats);
@@ -180,6 +204,7 @@ enum nm_err nm_stats_parse(const char *text, struct nm_stats *stats, struct nm_d
     stats->stuck = state != NULL && strcmp(state, "stuck") == 0;
     stats->rate_per_min = json_number_value(json_object_get(root, "rate_per_min"));
     parse_coverage(json_object_get(root, "coverage"), stats);
+    parse_training(json_object_get(root, "training"), stats);
     const json_t *failure = json_object_get(root, "last_failure");
     if (json_is_object(failure)) {
         char endpoint[200], detail[256];

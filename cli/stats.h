@@ -32,7 +32,8 @@ struct nm_stats {
     uint64_t min_per_entity, asked_again; /* goal of coverage (0: none); extra tasks for it so far */
     uint64_t entities_short, given_up;    /* entities with fewer texts; and those no longer asked for */
     char given_up_first[512];             /* the first of them, for people */
-    char trouble[512]; /* the last failure of an endpoint, while nothing has succeeded since; "" if none */
+    char training[400]; /* how a training on its samples goes, for people; "" if none was heard of */
+    char trouble[512];  /* the last failure of an endpoint, while nothing has succeeded since; "" if none */
 };
 
 /* nm_stats_find - where the stats socket of the run of project is (state: NULL for the default directory).

@@ -37,6 +37,8 @@ static void print_stats(const struct nm_stats *stats, const char *endpoint)
     if (stats->given_up > 0)
         printf("given up   %llu entities: %s%s\n", (unsigned long long)stats->given_up, stats->given_up_first,
                stats->given_up > 10 ? ", ..." : "");
+    if (stats->training[0] != '\0')
+        printf("training   %s\n", stats->training);
     if (stats->trouble[0] != '\0')
         printf("trouble    %s\n", stats->trouble);
 }

@@ -181,6 +181,10 @@ TABLE(directory)
 static const struct field sealed_fields[] = {NM_FIELDS_sealed(F)};
 TABLE(sealed)
 #undef F
+#define F(kind, member, limit) FIELD_##kind(training, member, limit)
+static const struct field training_fields[] = {NM_FIELDS_training(F)};
+TABLE(training)
+#undef F
 #define F(kind, member, limit) FIELD_##kind(sample, member, limit)
 static const struct field sample_fields[] = {NM_FIELDS_sample(F)};
 TABLE(sample)

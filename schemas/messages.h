@@ -285,6 +285,28 @@ struct nm_str nm_str(const char *s);
  * broker does not know is told again after the next welcome. */
 #define NM_FIELDS_sealed(X) X(U64, shard, 0) X(U64, count, 0) X(U64, bytes, 0) X(U64, digest, 0)
 
+/* trainer -> broker: how a training on this run's samples goes, for the statistics; no hello, not acknowledged.
+ * state: "running", "done", "stopped" or "failed"; epoch: done so far; loss: mean since the last such message; scored:
+ * what precision, recall and f1 are of, "dev" or "gold" (empty: nothing yet), after scored_step steps. */
+#define NM_FIELDS_training(X)                                                                                        \
+    X(STR, run, NM_NAME_MAX)                                                                                         \
+    X(STR, host, NM_NAME_MAX)                                                                                        \
+    X(U64, pid, 0)                                                                                                   \
+    X(STR, state, NM_NAME_MAX)                                                                                       \
+    X(U64, step, 0)                                                                                                  \
+    X(U64, steps, 0)                                                                                                 \
+    X(F64, epoch, 0)                                                                                                 \
+    X(U64, epochs, 0)                                                                                                \
+    X(F64, loss, 0)                                                                                                  \
+    X(F64, learning_rate, 0)                                                                                         \
+    X(F64, grad_norm, 0)                                                                                             \
+    X(F64, tokens_per_s, 0)                                                                                          \
+    X(STR, scored, NM_NAME_MAX)                                                                                      \
+    X(U64, scored_step, 0)                                                                                           \
+    X(F64, precision, 0)                                                                                             \
+    X(F64, recall, 0)                                                                                                \
+    X(F64, f1, 0)
+
 /* A finished BIO sample: the record in an aligner's store and in a shard. */
 #define NM_FIELDS_sample(X)                                                                                          \
     X(U64, task, 0)                                                                                                  \
@@ -315,7 +337,8 @@ struct nm_str nm_str(const char *s);
     X(14, blob_data)                                                                                                 \
     X(15, directory_read)                                                                                            \
     X(16, directory)                                                                                                 \
-    X(17, sealed)
+    X(17, sealed)                                                                                                    \
+    X(18, training)
 /* clang-format on */
 
 /* ---- the structs ----------------------------------------------------------------------------- */

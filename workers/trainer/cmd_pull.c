@@ -9,6 +9,7 @@
 #include "schemas/project.h"
 #include "workers/trainer/commands.h"
 #include "workers/trainer/pull.h"
+#include "workers/trainer/tell.h"
 #include "workers/worker/worker.h"
 
 static const char help[] =
@@ -97,50 +98,66 @@ static enum nm_err configure(const struct nm_buf *yaml, struct nm_training *t, c
     return err;
 }
 
+/* What a training is made of, over the wire and from files. */
+struct data {
+    struct nm_corpus corpus, gold;
+    struct nm_buf yaml, model;
+    size_t n_synthetic;
+    struct nm_tell *tell; /* of the first process */
+};
+
+static enum nm_err fetch(const struct arguments *a, struct data *d, bool first, struct nm_diag *diag)
+{
+    const struct nm_pull pull = {.broker = a->broker, .timeout_ms = (int)a->wait_s * 1000};
+    enum nm_err err = a->gold != NULL ? nm_corpus_read_conll(&d->gold, a->gold, true, diag) : NM_OK;
+    if (err == NM_OK && a->samples != NULL)
+        err = nm_pull_project(&pull, &d->yaml, diag);
+    else if (err == NM_OK)
+        err = nm_pull_corpus(&pull, &d->yaml, &d->corpus, diag);
+    if (err == NM_OK && a->samples != NULL)
+        err = nm_corpus_read_conll(&d->corpus, a->samples, true, diag);
+    d->n_synthetic = d->corpus.n;
+    if (err == NM_OK && a->gold_train != NULL)
+        err = nm_corpus_read_conll(&d->corpus, a->gold_train, true, diag);
+    return err == NM_OK && first ? nm_tell_open(&d->tell, a->broker, pull.timeout_ms, diag) : err;
+}
+
 static int run(struct arguments *a, const struct nm_training *checked, int argc, char **argv)
 {
     struct nm_diag diag = {""};
     struct nm_training training = *checked, *t = &training;
-    struct nm_corpus corpus, gold;
-    struct nm_buf yaml, model;
+    struct data d = {.tell = NULL};
     struct nm_training_result result = {0};
-    const struct nm_pull pull = {.broker = a->broker, .timeout_ms = (int)a->wait_s * 1000};
-    nm_corpus_init(&corpus);
-    nm_corpus_init(&gold);
-    nm_buf_init(&yaml, 16 << 20);
-    nm_buf_init(&model, 4096);
+    nm_corpus_init(&d.corpus);
+    nm_corpus_init(&d.gold);
+    nm_buf_init(&d.yaml, 16 << 20);
+    nm_buf_init(&d.model, 4096);
     nm_net_init();
     nm_worker_catch_signals();
-    enum nm_err err = a->gold != NULL ? nm_corpus_read_conll(&gold, a->gold, true, &diag) : NM_OK;
-    if (err == NM_OK && a->samples != NULL)
-        err = nm_pull_project(&pull, &yaml, &diag);
-    else if (err == NM_OK)
-        err = nm_pull_corpus(&pull, &yaml, &corpus, &diag);
-    if (err == NM_OK && a->samples != NULL)
-        err = nm_corpus_read_conll(&corpus, a->samples, true, &diag);
-    nm_net_clean_up();
-    const size_t n_synthetic = corpus.n;
-    if (err == NM_OK && a->gold_train != NULL)
-        err = nm_corpus_read_conll(&corpus, a->gold_train, true, &diag);
+    enum nm_err err = fetch(a, &d, nm_comm_rank(t->comm) == 0, &diag);
     if (err == NM_OK)
-        err = configure(&yaml, t, a->model, &model, &diag);
+        err = configure(&d.yaml, t, a->model, &d.model, &diag);
     nm_command_catch_signals();
     if (err == NM_OK && parse(argc, argv, a, t) >= 0)
         err = NM_EINVAL;
-    t->train = &corpus;
-    t->n_gold = corpus.n - n_synthetic;
-    t->gold = a->gold != NULL ? &gold : NULL;
+    t->train = &d.corpus;
+    t->n_gold = d.corpus.n - d.n_synthetic;
+    t->gold = a->gold != NULL ? &d.gold : NULL;
     t->out = a->out;
     t->stop = &nm_command_stop;
+    t->tell = d.tell != NULL ? nm_tell_news : NULL;
+    t->tell_arg = d.tell;
     if (err == NM_OK)
         err = nm_trainer_run(t, &result, &diag);
     if (err == NM_OK && nm_comm_rank(t->comm) == 0)
         nm_command_report(t, &result);
+    nm_tell_close(&d.tell);
+    nm_net_clean_up();
     nm_training_result_clean_up(&result);
-    nm_buf_clean_up(&model);
-    nm_buf_clean_up(&yaml);
-    nm_corpus_clean_up(&gold);
-    nm_corpus_clean_up(&corpus);
+    nm_buf_clean_up(&d.model);
+    nm_buf_clean_up(&d.yaml);
+    nm_corpus_clean_up(&d.gold);
+    nm_corpus_clean_up(&d.corpus);
     return err == NM_OK ? NM_EXIT_OK : nm_command_fail("--broker", err, &diag);
 }
 

@@ -65,6 +65,21 @@ static double epochs_done(const struct trainer *tr)
     return (double)s->first_epoch + (double)(tr->state.step - s->first_step) / (double)s->steps_per_epoch;
 }
 
+static void tell(struct trainer *tr, const char *state)
+{
+    tr->news.state = state;
+    if (tr->training->tell != NULL && is_first(tr))
+        tr->training->tell(tr->training->tell_arg, &tr->news);
+}
+
+static void tell_score(struct trainer *tr, const char *of, const struct nm_score *score)
+{
+    tr->news.scored = of;
+    tr->news.scored_step = tr->state.step;
+    tr->news.score = *score;
+    tell(tr, "running");
+}
+
 /* A step's figures into the log, and now and then a line for people. */
 static void report(struct trainer *tr, struct nm_train_step *step, uint64_t tokens_before)
 {
@@ -79,6 +94,8 @@ static void report(struct trainer *tr, struct nm_train_step *step, uint64_t toke
     nm_train_log_step(tr->log, step);
     tr->loss_sum += step->loss;
     tr->loss_steps++;
+    tr->news.last = *step;
+    tr->news.last.loss = tr->loss_sum / (double)tr->loss_steps;
     bool last = tr->state.step == tr->stages.steps;
     if (now - tr->reported_ms < REPORT_MS && !last)
         return;
@@ -87,6 +104,7 @@ static void report(struct trainer *tr, struct nm_train_step *step, uint64_t toke
     nm_info("step %zu/%zu  epoch %.1f/%zu  loss %.4f  %.0f tokens/s  %ld:%02ld left", tr->state.step,
             tr->stages.steps, step->epoch, tr->stages.epochs, tr->loss_sum / (double)tr->loss_steps, rate, left / 60,
             left % 60);
+    tell(tr, "running");
     tr->reported_ms = now;
     tr->loss_sum = 0;
     tr->loss_steps = 0;
@@ -203,6 +221,7 @@ static enum nm_err score_epoch(struct trainer *tr)
     nm_info("epoch %zu  mean loss %.4f  dev P %.4f  R %.4f  F1 %.4f", tr->state.n_losses,
             tr->state.losses[tr->state.n_losses - 1], scores.micro.precision, scores.micro.recall, f1);
     nm_train_log_scores(tr->log, tr->state.step, epochs_done(tr), &scores.micro);
+    tell_score(tr, "dev", &scores.micro);
     nm_scores_clean_up(&scores);
     const bool last = tr->stage == &tr->stages.at[tr->stages.n - 1];
     if (!keeps_best(t) || !last || (tr->state.best_epoch > 0 && f1 <= tr->state.best_f1))
@@ -314,6 +333,8 @@ static enum nm_err finish(struct trainer *tr, struct nm_training_result *result)
         err = nm_model_dir_copy_tokenizer(t->model, t->out, tr->diag);
     if (err == NM_OK && t->gold != NULL)
         err = evaluate(tr, t->gold, &result->scores, &result->types);
+    if (err == NM_OK && t->gold != NULL)
+        tell_score(tr, "gold", &result->scores.micro);
     if (err == NM_OK)
         err = nm_model_dir_write_card(t->out, t, &tr->state, t->gold != NULL ? &result->scores : NULL, result->types,
                                       tr->diag);
@@ -374,11 +395,17 @@ static enum nm_err train(struct trainer *tr, uint64_t recipe, struct nm_training
                 "processes",
                 tr->set.n, t->n_gold, tr->stages.n_dev, tr->set.starts[tr->set.n], t->train->n_types,
                 tr->stages.steps, (size_t)t->recipe.batch, nm_comm_size(t->comm));
+        tr->news.last.step = tr->state.step;
+        tr->news.steps = tr->stages.steps;
+        tr->news.epochs = tr->stages.epochs;
+        tell(tr, "running");
     }
     if (err == NM_OK)
         err = loop(tr);
     if (err == NM_OK && is_first(tr))
         err = finish(tr, result);
+    if (tr->news.steps > 0)
+        tell(tr, err == NM_OK ? "done" : err == NM_ECANCELED ? "stopped" : "failed");
     return err;
 }
 

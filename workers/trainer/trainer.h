@@ -18,6 +18,17 @@
 #include "workers/trainer/corpus.h"
 #include "workers/trainer/metrics.h"
 #include "workers/trainer/recipe.h"
+#include "workers/trainer/train_log.h"
+
+/* How a training goes. */
+struct nm_training_news {
+    const char *state;         /* "running", "done", "stopped", "failed" */
+    struct nm_train_step last; /* its loss is the mean of two seconds */
+    size_t steps, epochs;      /* of all */
+    const char *scored;        /* what the last score is of: "dev", "gold"; NULL: there is none */
+    size_t scored_step;
+    struct nm_score score;
+};
 
 struct nm_training {
     const char *model;             /* a Hugging Face directory */
@@ -36,6 +47,9 @@ struct nm_training {
     size_t max_steps;          /* stop there, with a checkpoint, as if killed; 0: no such limit */
     bool force;                /* train even if out holds the result of just this training */
     struct nm_comm *comm;      /* the processes that train together, each with the same data; NULL: this one alone */
+    /* called by the first process's thread at the start, every two seconds, after each score, at the end; or NULL */
+    void (*tell)(void *arg, const struct nm_training_news *news);
+    void *tell_arg;
     volatile sig_atomic_t *stop; /* set by a signal: checkpoint and NM_ECANCELED; may be NULL */
 };
 

@@ -27,6 +27,7 @@ struct trainer {
     struct nm_checkpoint state;
     struct nm_train_log *log; /* of rank 0 */
     struct nm_reduce reduce;
+    struct nm_training_news news;
     /* since the last progress line */
     int64_t reported_ms;
     double loss_sum;
