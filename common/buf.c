@@ -72,13 +72,16 @@ enum nm_err nm_buf_addf(struct nm_buf *buf, const char *fmt, ...)
     va_list again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int len = vsnprintf(NULL, 0, fmt, ap);
+    size_t room = buf->data != NULL ? buf->cap - buf->len : 0;
+    int len = vsnprintf(room > 0 ? buf->data + buf->len : NULL, room, fmt, ap); /* mostly there is room */
     va_end(ap);
     enum nm_err err = len < 0 ? NM_EFORMAT : nm_buf_reserve(buf, (size_t)len);
-    if (err == NM_OK) {
+    if (err == NM_OK && (size_t)len >= room)
         (void)vsnprintf(buf->data + buf->len, (size_t)len + 1, fmt, again);
+    if (err == NM_OK)
         buf->len += (size_t)len;
-    }
+    else if (room > 0)
+        buf->data[buf->len] = '\0';
     va_end(again);
     return err;
 }

@@ -45,11 +45,13 @@ enum nm_err nm_folded_split(struct nm_str text, struct nm_arena *arena, struct n
         }
         if (word) {
             hash = (hash ^ (uint64_t)lower(cp)) * fnv_prime;
-            words->at[words->n - 1].hash = nm_mix64(hash);
+            words->at[words->n - 1].hash = hash;
             words->at[words->n - 1].end = point + 1;
         }
         inside = word;
     }
+    for (size_t i = 0; i < words->n; i++)
+        words->at[i].hash = nm_mix64(words->at[i].hash);
     return NM_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "workers/generator/packed.h"
 #include "workers/generator/validate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,6 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(raw, data + 2, size - 2);
     static const char *const types[] = {"Chemical", "Disease"}, *const decoys[] = {"failure"};
     static const size_t entity_types[] = {0, 0, 1, 1};
+    static const char told[] = "Write one sentence that holds the terms given below.";
+    struct nm_wording prompt;
+    if (nm_wording_of(told, sizeof told - 1, &arena, &prompt) != NM_OK)
+        abort();
     struct nm_validate_input in = {.types = types,
                                    .n_types = data[0] & 64 ? 2 : 0,
                                    .entity_types = entity_types,
@@ -31,11 +36,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    .count = data[0] % 5,
                                    .min_words = data[1] % 8,
                                    .max_words = 40,
-                                   .prompt =
-                                       data[1] & 64 ? "Write one sentence that holds the terms given below." : NULL,
+                                   .prompt = data[1] & 64 ? &prompt : NULL,
                                    .raw = raw,
                                    .raw_len = size - 2};
     struct nm_verdict verdict;
+    size_t packed = nm_packed_size(in.raw, in.raw_len);
+    if (packed > 0 && nm_packed_least(in.raw, in.raw_len) > 8 * (double)packed)
+        abort();
     if (nm_validate(&in, &arena, &verdict) == NM_OK) {
         if (!nm_utf8_valid(verdict.text, verdict.text_len, NULL) || strlen(verdict.text) != verdict.text_len)
             abort();

@@ -2,6 +2,7 @@
 nm_test(llm LINK nm_generator OWNS Threads::Threads)
 nm_test(validate LINK nm_generator)
 nm_test(prompt LINK nm_generator)
+nm_test(shortcuts LINK nm_generator)
 nm_test(decoy LINK nm_project)
 nm_test(exemplars LINK nm_generator)
 nm_test(verify LINK nm_generator)

@@ -15,8 +15,8 @@ static void test_request(void **state)
     (void)state;
     struct nm_buf out;
     nm_buf_init(&out, 65536);
-    static const struct nm_prompt_message messages[] = {{NM_PROMPT_SYSTEM, "Be \"brief\"."},
-                                                        {NM_PROMPT_USER, "\xc3\xb6\n"}};
+    static const struct nm_prompt_message messages[] = {{.role = NM_PROMPT_SYSTEM, .text = "Be \"brief\"."},
+                                                        {.role = NM_PROMPT_USER, .text = "\xc3\xb6\n"}};
     struct nm_chat_request request = {.model = "m",
                                       .messages = messages,
                                       .n_messages = 2,

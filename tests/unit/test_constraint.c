@@ -104,7 +104,7 @@ static void test_regex(void **state)
 static void test_request(void **state)
 {
     (void)state;
-    static const struct nm_prompt_message message = {NM_PROMPT_USER, "x"};
+    static const struct nm_prompt_message message = {.role = NM_PROMPT_USER, .text = "x"};
     struct nm_chat_request request = {.model = "m", .messages = &message, .n_messages = 1, .form = "a\\.b"};
     nm_buf_reset(&out);
     request.constraint = NM_CONSTRAINT_STRUCTURED_OUTPUTS;

@@ -42,7 +42,12 @@ static bool judge(const json_t *row, const json_t *prompts, bool every, struct n
         entities[i] = json_string_value(value);
         entity_types[i] = type != NULL && strcmp(type, types[1]) == 0;
     }
-    char *prompt = nm_arena_sprintf(arena, "%s\n\n%s", text_of(prompts, kind), text_of(row, "user"));
+    struct nm_wording messages[2], prompt;
+    const char *same = text_of(prompts, kind), *own = text_of(row, "user");
+    if (nm_wording_of(same, strlen(same), arena, &messages[0]) != NM_OK ||
+        nm_wording_of(own, strlen(own), arena, &messages[1]) != NM_OK ||
+        nm_wording_join(messages, 2, arena, &prompt) != NM_OK)
+        return false;
     struct nm_validate_input in = {.entities = entities,
                                    .entity_types = entity_types,
                                    .count = json_array_size(list),
@@ -51,11 +56,11 @@ static bool judge(const json_t *row, const json_t *prompts, bool every, struct n
                                    .min_words = 6,
                                    .max_words = 40,
                                    .every = every,
-                                   .prompt = prompt,
+                                   .prompt = &prompt,
                                    .raw = raw,
                                    .raw_len = strlen(raw),
                                    .finish_reason = text_of(row, "finish")};
-    return prompt != NULL && nm_validate(&in, arena, verdict) == NM_OK;
+    return nm_validate(&in, arena, verdict) == NM_OK;
 }
 
 typedef void (*row_fn)(size_t line, const json_t *row, const json_t *prompts);

@@ -206,16 +206,24 @@ static size_t count_entities(const struct row *row)
     return n;
 }
 
+static struct nm_wording prompt_of(struct nm_arena *arena)
+{
+    struct nm_wording wording;
+    assert_int_equal(nm_wording_of(PROMPT, strlen(PROMPT), arena, &wording), NM_OK);
+    return wording;
+}
+
 static void judge(const struct row *row, struct nm_arena *arena, struct nm_verdict *verdict)
 {
     struct nm_project_validation limits = nm_project_validation_default();
+    struct nm_wording prompt = prompt_of(arena);
     limits.max_sentences = 1;
     struct nm_validate_input in = {.entities = row->entities,
                                    .count = count_entities(row),
                                    .min_words = 4,
                                    .max_words = 24,
                                    .limits = &limits,
-                                   .prompt = PROMPT,
+                                   .prompt = &prompt,
                                    .raw = row->raw,
                                    .raw_len = strlen(row->raw),
                                    .finish_reason = row->finish};
@@ -382,16 +390,17 @@ static enum nm_rule rule_of(const char *raw, const struct nm_project_validation 
     struct nm_arena arena;
     struct nm_verdict verdict;
     static const char *const aspirin[] = {"aspirin"};
+    nm_arena_init(&arena, 0);
+    struct nm_wording prompt = prompt_of(&arena);
     struct nm_validate_input in = {.entities = aspirin,
                                    .count = 1,
                                    .decoys = &decoy,
                                    .n_decoys = decoy != NULL,
                                    .limits = limits,
                                    .every = every,
-                                   .prompt = PROMPT,
+                                   .prompt = &prompt,
                                    .raw = raw,
                                    .raw_len = strlen(raw)};
-    nm_arena_init(&arena, 0);
     assert_int_equal(nm_validate(&in, &arena, &verdict), NM_OK);
     nm_arena_clean_up(&arena);
     assert_int_equal(verdict.accepted, verdict.rule == NM_RULE_NONE);

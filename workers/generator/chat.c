@@ -20,14 +20,24 @@ static enum nm_err add_text(struct nm_buf *out, const char *before, const char *
     return err == NM_OK ? nm_json_add_string(out, text, strlen(text)) : err;
 }
 
+static enum nm_err add_content(const struct nm_prompt_message *message, struct nm_buf *out)
+{
+    static const char before[] = "\",\"content\":";
+    if (message->passage == NULL)
+        return add_text(out, before, message->text);
+    enum nm_err err = nm_buf_adds(out, before);
+    return err == NM_OK ? nm_buf_add(out, message->passage->json, message->passage->json_len) : err;
+}
+
 static enum nm_err add_messages(const struct nm_chat_request *request, struct nm_buf *out)
 {
     enum nm_err err = nm_buf_adds(out, ",\"messages\":[");
     for (size_t i = 0; i < request->n_messages && err == NM_OK; i++) {
-        err =
-            nm_buf_addf(out, "%s{\"role\":\"%s\"", i > 0 ? "," : "", nm_prompt_role_name(request->messages[i].role));
+        err = nm_buf_adds(out, i > 0 ? ",{\"role\":\"" : "{\"role\":\"");
         if (err == NM_OK)
-            err = add_text(out, ",\"content\":", request->messages[i].text);
+            err = nm_buf_adds(out, nm_prompt_role_name(request->messages[i].role));
+        if (err == NM_OK)
+            err = add_content(&request->messages[i], out);
         if (err == NM_OK)
             err = nm_buf_addc(out, '}');
     }
@@ -114,7 +124,7 @@ enum nm_err nm_chat_write(const struct nm_chat_request *request, struct nm_buf *
 {
     bool valid = is_utf8(request->model) && is_utf8(request->form);
     for (size_t i = 0; i < request->n_messages && valid; i++)
-        valid = is_utf8(request->messages[i].text);
+        valid = request->messages[i].passage != NULL || is_utf8(request->messages[i].text);
     if (!valid)
         return NM_EFORMAT;
     size_t before = out->len;

@@ -16,46 +16,55 @@ static bool is_control(int32_t cp)
     return (cp < 0x20 && cp != '\n' && cp != '\t') || (cp >= 0x7f && cp < 0xa0) || cp == 0xfffd;
 }
 
-/* What stands for cp in the cleaned text, given the glyphs beside it (0 at the ends). */
-static int32_t plain(int32_t before, int32_t cp, int32_t after)
+/* Is the apostrophe between before and s[0..len) inside a word? */
+static bool in_word(int32_t before, const char *s, size_t len)
+{
+    int32_t after = 0;
+    (void)nm_utf8_next(s, len, &after);
+    return nm_text_word_char(before) && nm_text_word_char(after);
+}
+
+/* What stands for cp in the cleaned text, given the glyph before it and the text behind it. */
+static int32_t plain(int32_t before, int32_t cp, const char *rest, size_t len)
 {
     if (cp == 0x2010 || cp == 0x2011)
         return '-';
-    if (cp == 0x2019 && nm_text_word_char(before) && nm_text_word_char(after))
+    if (cp == 0x2019 && in_word(before, rest, len))
         return '\'';
     if (cp != '\n' && nm_utf8_is_space(cp))
         return ' ';
     return cp;
 }
 
-/* Collapse and tidy valid NFC text into out, which has room for in->len bytes; false at a control character.
- */
-static bool tidy(const struct nm_text *in, char *out, size_t *out_len, size_t *bad)
+/* Collapse and tidy valid NFC text into out, which has room for len bytes; false at a control character. */
+static bool tidy(const char *s, size_t len, char *out, size_t *out_len)
 {
-    size_t len = 0;
+    size_t made = 0;
     int32_t before = '\n';
-    for (size_t i = 0; i < in->n; i++) {
-        int32_t cp = in->cp[i];
+    for (size_t i = 0; i < len;) {
+        int32_t cp = (unsigned char)s[i];
+        i += cp < 0x80 ? 1 : (size_t)nm_utf8_next(s + i, len - i, &cp);
         if (is_dropped(cp))
             continue;
-        if (is_control(cp)) {
-            *bad = in->off[i];
+        if (is_control(cp))
             return false;
-        }
-        cp = plain(before, cp, i + 1 < in->n ? in->cp[i + 1] : 0);
+        cp = cp > ' ' && cp < 0x80 ? cp : plain(before, cp, s + i, len - i);
         bool gap = cp == ' ' || cp == '\n';
         if (gap && (before == ' ' || before == '\n')) {
             if (cp == '\n' && before == ' ')
-                out[len - 1] = '\n';
+                out[made - 1] = '\n';
             before = cp == '\n' ? '\n' : before;
             continue;
         }
-        len += (size_t)nm_utf8_put(cp, out + len);
+        if (cp < 0x80)
+            out[made++] = (char)cp;
+        else
+            made += (size_t)nm_utf8_put(cp, out + made);
         before = cp;
     }
-    while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\n'))
-        len--;
-    *out_len = len;
+    while (made > 0 && (out[made - 1] == ' ' || out[made - 1] == '\n'))
+        made--;
+    *out_len = made;
     return true;
 }
 
@@ -118,16 +127,13 @@ enum nm_err nm_text_nfc(const char *s, size_t len, struct nm_arena *arena, const
 enum nm_err nm_text_clean(const char *raw, size_t raw_len, struct nm_arena *arena, struct nm_clean *out)
 {
     const char *s;
-    size_t len, bad = 0;
-    struct nm_text text;
+    size_t len;
     *out = (struct nm_clean){.text = ""};
     enum nm_err err = nm_text_nfc(raw, raw_len, arena, &s, &len);
-    if (err == NM_OK)
-        err = nm_text_decode(s, len, arena, &text);
-    char *tidied = nm_arena_alloc(arena, len + 1);
-    if (err != NM_OK || tidied == NULL)
+    char *tidied = err == NM_OK ? nm_arena_alloc(arena, len + 1) : NULL;
+    if (tidied == NULL)
         return err != NM_OK ? err : NM_ENOMEM;
-    out->control = !tidy(&text, tidied, &len, &bad);
+    out->control = !tidy(s, len, tidied, &len);
     if (out->control)
         return NM_OK;
     s = tidied;

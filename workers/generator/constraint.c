@@ -57,7 +57,7 @@ enum nm_constraint nm_constraint_due(const struct nm_project *project, const str
 
 enum nm_err nm_canary_body(const struct nm_endpoint *endpoint, struct nm_buf *out)
 {
-    static const struct nm_prompt_message hello = {NM_PROMPT_USER, "Say hello."};
+    static const struct nm_prompt_message hello = {.role = NM_PROMPT_USER, .text = "Say hello."};
     struct nm_buf form;
     nm_buf_init(&form, 256);
     enum nm_err err = nm_grammar_word(syntax_of(endpoint->trying), canary_word, &form);

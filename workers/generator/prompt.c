@@ -11,16 +11,23 @@ const char *nm_prompt_role_name(enum nm_prompt_role role)
     return names[role];
 }
 
+static enum nm_err add_all(struct nm_buf *out, const char *const *texts, size_t n)
+{
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < n && err == NM_OK; i++)
+        err = nm_buf_adds(out, texts[i]);
+    return err;
+}
+
 /* "a", "a and b", "a, b and c"; or with notes: "a" (X), "b" (Y). */
 static enum nm_err join(const struct nm_prompt_pair *pairs, size_t n, bool quote, bool notes, struct nm_buf *out)
 {
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < n && err == NM_OK; i++) {
-        const char *gap = i == 0 ? "" : i + 1 == n && !notes ? " and " : ", ";
-        const char *mark = quote ? "\"" : "";
-        err = nm_buf_addf(out, "%s%s%s%s", gap, mark, pairs[i].text, mark);
-        if (err == NM_OK && notes && pairs[i].note != NULL)
-            err = nm_buf_addf(out, " (%s)", pairs[i].note);
+        const char *gap = i == 0 ? "" : i + 1 == n && !notes ? " and " : ", ", *mark = quote ? "\"" : "";
+        bool noted = notes && pairs[i].note != NULL;
+        const char *const texts[] = {gap, mark, pairs[i].text, mark, " (", noted ? pairs[i].note : "", ")"};
+        err = add_all(out, texts, noted ? 7 : 4);
     }
     return err;
 }
@@ -48,63 +55,97 @@ static enum nm_err add_words(const struct nm_prompt_vars *vars, struct nm_buf *o
     return vars->min_words > 0 ? nm_buf_addf(out, "at least %zu", vars->min_words) : NM_OK;
 }
 
-static enum nm_err add_str(struct nm_buf *out, const char *s)
+/* The values that are a text as they are: it, "" or NULL where it is not there. */
+static const char *text_of(enum value value, const struct nm_prompt_vars *vars)
 {
-    return s != NULL ? nm_buf_adds(out, s) : NM_OK;
+    bool feedback = vars->rule != NULL && vars->rule[0] != '\0';
+    switch (value) {
+    case V_NEGATIVE:
+        return vars->negative ? "yes" : NULL;
+    case V_DOMAIN:
+        return vars->domain;
+    case V_STYLE:
+        return vars->style;
+    case V_SECTION:
+        return vars->section;
+    case V_FEEDBACK:
+        return feedback ? "yes" : NULL;
+    case V_RULE:
+        return feedback ? vars->rule : NULL;
+    case V_DETAIL:
+        return feedback ? vars->detail : NULL;
+    case V_PREVIOUS:
+        return feedback ? vars->previous : NULL;
+    case V_QUOTE:
+        return feedback ? vars->quote : NULL;
+    case V_GUIDELINES:
+        return vars->guidelines;
+    case V_MARKUP:
+        return vars->markup ? "yes" : NULL;
+    case V_DECOY:
+        return vars->decoy;
+    case V_EXEMPLARS:
+        return vars->n_exemplars > 0 ? "yes" : NULL;
+    case V_TEXT:
+        return vars->text;
+    default:
+        return NULL;
+    }
 }
 
 static enum nm_err add_value(enum value value, const struct nm_prompt_vars *vars, struct nm_buf *out)
 {
-    bool feedback = vars->rule != NULL && vars->rule[0] != '\0';
+    const char *text;
     switch (value) {
     case V_TERMS:
         return join(vars->entities, vars->n_entities, true, false, out);
     case V_ENTITIES:
         return join(vars->entities, vars->n_entities, true, true, out);
-    case V_NEGATIVE:
-        return add_str(out, vars->negative ? "yes" : NULL);
     case V_TYPES:
         return join(vars->types, vars->n_types, false, false, out);
     case V_DEFINITIONS:
         return definitions(vars, out);
-    case V_DOMAIN:
-        return add_str(out, vars->domain);
-    case V_STYLE:
-        return add_str(out, vars->style);
-    case V_SECTION:
-        return add_str(out, vars->section);
     case V_WORDS:
         return add_words(vars, out);
     case V_MIN_WORDS:
         return add_number(out, vars->min_words);
     case V_MAX_WORDS:
         return add_number(out, vars->max_words);
-    case V_FEEDBACK:
-        return add_str(out, feedback ? "yes" : NULL);
-    case V_RULE:
-        return add_str(out, feedback ? vars->rule : NULL);
-    case V_DETAIL:
-        return add_str(out, feedback ? vars->detail : NULL);
-    case V_PREVIOUS:
-        return add_str(out, feedback ? vars->previous : NULL);
-    case V_QUOTE:
-        return add_str(out, feedback ? vars->quote : NULL);
-    case V_GUIDELINES:
-        return add_str(out, vars->guidelines);
-    case V_MARKUP:
-        return add_str(out, vars->markup ? "yes" : NULL);
-    case V_DECOY:
-        return add_str(out, vars->decoy);
-    case V_EXEMPLARS:
-        return add_str(out, vars->n_exemplars > 0 ? "yes" : NULL);
     case V_SENTENCES:
         return add_number(out, vars->count > 1 ? vars->count : 0);
-    case V_TEXT:
-        return add_str(out, vars->text);
-    case V_COUNT:
-        break;
+    default:
+        text = text_of(value, vars);
+        return text != NULL ? nm_buf_adds(out, text) : NM_OK;
     }
-    return NM_EINVAL;
+}
+
+/* Would anything be added? */
+static bool is_there(enum value value, const struct nm_prompt_vars *vars)
+{
+    const char *text;
+    bool defined = false;
+    switch (value) {
+    case V_TERMS:
+    case V_ENTITIES:
+        return vars->n_entities > 0;
+    case V_TYPES:
+        return vars->n_types > 0;
+    case V_DEFINITIONS:
+        for (size_t i = 0; i < vars->n_types; i++)
+            defined = defined || vars->types[i].note != NULL;
+        return defined;
+    case V_WORDS:
+        return vars->min_words > 0 || vars->max_words > 0;
+    case V_MIN_WORDS:
+        return vars->min_words > 0;
+    case V_MAX_WORDS:
+        return vars->max_words > 0;
+    case V_SENTENCES:
+        return vars->count > 1;
+    default:
+        text = text_of(value, vars);
+        return text != NULL && text[0] != '\0';
+    }
 }
 
 /* Cut the ends and fold three or more line ends into two, in place. */
@@ -132,36 +173,116 @@ static void tidy(char *s)
     *to = '\0';
 }
 
-static enum nm_err render_part(const struct part *part, const struct nm_prompt_vars *vars, struct nm_buf *buf,
-                               struct nm_arena *arena, const char **out)
+/* One part, as it is being made. */
+struct rendering {
+    const struct nm_prompt_vars *vars;
+    const struct settled *asked; /* its values are there or not as there says; NULL: as vars says */
+    size_t there;
+    struct nm_buf text; /* scratch */
+    struct nm_arena *arena;
+};
+
+static bool has(const struct rendering *r, enum value value)
 {
-    struct nm_buf probe;
-    nm_buf_init(&probe, NM_PROMPT_MAX_BYTES);
-    nm_buf_reset(buf);
+    for (size_t k = 0; r->asked != NULL && k < r->asked->n_asked; k++)
+        if (r->asked->asked[k] == value)
+            return (r->there >> k & 1) != 0;
+    return is_there(value, r->vars);
+}
+
+static enum nm_err render_part(struct rendering *r, const struct part *part, const char **out)
+{
     enum nm_err err = NM_OK;
+    nm_buf_reset(&r->text);
     for (size_t i = 0; i < part->n && err == NM_OK; i++) {
         const struct op *op = &part->ops[i];
         if (op->kind == OP_TEXT)
-            err = nm_buf_add(buf, op->text, op->len);
+            err = nm_buf_add(&r->text, op->text, op->len);
         else if (op->kind == OP_VALUE)
-            err = add_value(op->value, vars, buf);
-        else if (op->kind != OP_END) {
-            nm_buf_reset(&probe);
-            err = add_value(op->value, vars, &probe);
-            if ((probe.len == 0) == (op->kind == OP_IF))
-                i = op->jump;
-        }
+            err = add_value(op->value, r->vars, &r->text);
+        else if (op->kind != OP_END && has(r, op->value) != (op->kind == OP_IF))
+            i = op->jump;
     }
-    nm_buf_clean_up(&probe);
     if (err != NM_OK)
         return err;
-    char *text = nm_arena_strndup(arena, nm_buf_str(buf), buf->len);
+    char *text = nm_arena_strndup(r->arena, nm_buf_str(&r->text), r->text.len);
     if (text == NULL)
         return NM_ENOMEM;
     tidy(text);
     *out = text;
     return NM_OK;
 }
+
+/* ---- what is settled ------------------------------------------------------------------------- */
+
+static bool is_projects(enum value value)
+{
+    return value == V_TYPES || value == V_DEFINITIONS || value == V_DOMAIN || value == V_GUIDELINES ||
+           value == V_MARKUP;
+}
+
+/* What it asks of a call's values; false: too much, or it speaks of one. */
+static bool find_asked(const struct part *part, struct settled *out)
+{
+    out->n_asked = 0;
+    for (const struct op *op = part->ops; op < part->ops + part->n; op++) {
+        if (op->kind == OP_TEXT || op->kind == OP_END || is_projects(op->value))
+            continue;
+        size_t k = 0;
+        while (k < out->n_asked && out->asked[k] != op->value)
+            k++;
+        if (op->kind == OP_VALUE || k == ASKED_MAX)
+            return false;
+        if (k == out->n_asked)
+            out->asked[out->n_asked++] = op->value;
+    }
+    return !part->exemplars;
+}
+
+static enum nm_err settle_part(struct rendering *r, struct part *part)
+{
+    struct settled settled = {.texts = NULL};
+    if (!find_asked(part, &settled))
+        return NM_OK;
+    size_t n = (size_t)1 << settled.n_asked;
+    struct nm_passage *texts = nm_arena_alloc(r->arena, n * sizeof *texts);
+    enum nm_err err = texts != NULL ? NM_OK : NM_ENOMEM;
+    r->asked = &settled;
+    for (r->there = 0; r->there < n && err == NM_OK; r->there++) {
+        const char *text;
+        err = render_part(r, part, &text);
+        if (err == NM_OK)
+            err = nm_passage_make(text, r->arena, &texts[r->there]);
+    }
+    settled.texts = texts;
+    if (err == NM_OK)
+        part->settled = settled;
+    return err == NM_ENOMEM ? err : NM_OK; /* what is too long, or not UTF-8, is told when a call is made of it */
+}
+
+enum nm_err nm_prompt_settle(struct nm_prompt *prompt, const struct nm_prompt_vars *project)
+{
+    struct rendering r = {.vars = project, .arena = &prompt->arena};
+    enum nm_err err = NM_OK;
+    nm_buf_init(&r.text, NM_PROMPT_MAX_BYTES);
+    for (size_t i = 0; i < prompt->n_parts && err == NM_OK; i++)
+        err = settle_part(&r, &prompt->parts[i]);
+    nm_buf_clean_up(&r.text);
+    return err;
+}
+
+/* NULL: it is to be rendered. */
+static const struct nm_passage *settled_text(const struct part *part, const struct nm_prompt_vars *vars)
+{
+    size_t there = 0;
+    for (size_t k = 0; k < part->settled.n_asked; k++)
+        there |= (size_t)is_there(part->settled.asked[k], vars) << k;
+    return part->settled.texts != NULL ? &part->settled.texts[there] : NULL;
+}
+
+/* ---- the messages of a call ------------------------------------------------------------------ */
+
+enum { USUAL_BYTES = 4000 }; /* of a prompt */
 
 /* Role, NUL, text, NUL of each message. */
 static enum nm_err add_to_hash(struct nm_buf *buf, const struct nm_prompt_message *message)
@@ -174,8 +295,8 @@ static enum nm_err add_to_hash(struct nm_buf *buf, const struct nm_prompt_messag
 static enum nm_err set_hash(struct nm_prompt_text *text)
 {
     struct nm_buf all;
-    enum nm_err err = NM_OK;
     nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
+    enum nm_err err = nm_buf_reserve(&all, USUAL_BYTES);
     for (size_t i = 0; i < text->n && err == NM_OK; i++)
         err = add_to_hash(&all, &text->messages[i]);
     if (err == NM_OK)
@@ -184,29 +305,28 @@ static enum nm_err set_hash(struct nm_prompt_text *text)
     return err;
 }
 
-/* The messages of one call, as they are made. */
-struct rendering {
+struct messages {
     const struct nm_prompt *prompt;
-    const struct nm_prompt_vars *vars;
-    struct nm_arena *arena;
-    struct nm_prompt_message *messages;
+    struct rendering r;
+    struct nm_prompt_message *list;
     size_t n;
-    struct nm_buf part; /* scratch */
 };
 
-static void add_message(struct rendering *r, enum nm_prompt_role role, const char *text)
+static void add_message(struct messages *m, enum nm_prompt_role role, const char *text,
+                        const struct nm_passage *passage)
 {
-    r->messages[r->n++] = (struct nm_prompt_message){role, text};
+    m->list[m->n++] = (struct nm_prompt_message){role, text, passage};
 }
 
 /* Each example as it would have been asked for. */
-static enum nm_err add_exemplars(struct rendering *r)
+static enum nm_err add_exemplars(struct messages *m)
 {
-    const struct part *user = &r->prompt->parts[r->prompt->n_parts - 1];
+    const struct part *user = &m->prompt->parts[m->prompt->n_parts - 1];
+    const struct nm_prompt_vars *call = m->r.vars;
     enum nm_err err = NM_OK;
-    for (size_t i = 0; i < r->vars->n_exemplars && err == NM_OK; i++) {
-        const struct nm_prompt_exemplar *exemplar = &r->vars->exemplars[i];
-        struct nm_prompt_vars vars = *r->vars;
+    for (size_t i = 0; i < call->n_exemplars && err == NM_OK; i++) {
+        const struct nm_prompt_exemplar *exemplar = &call->exemplars[i];
+        struct nm_prompt_vars vars = *call;
         const char *text;
         vars.entities = exemplar->entities;
         vars.n_entities = exemplar->n;
@@ -214,39 +334,42 @@ static enum nm_err add_exemplars(struct rendering *r)
         vars.text = exemplar->text;
         vars.style = vars.section = vars.decoy = vars.rule = NULL;
         vars.min_words = vars.max_words = 0;
-        err = render_part(user, &vars, &r->part, r->arena, &text);
+        m->r.vars = &vars;
+        err = render_part(&m->r, user, &text);
         if (err != NM_OK)
             break;
-        add_message(r, NM_PROMPT_USER, text);
-        add_message(r, NM_PROMPT_ASSISTANT, exemplar->answer);
+        add_message(m, NM_PROMPT_USER, text, NULL);
+        add_message(m, NM_PROMPT_ASSISTANT, exemplar->answer, NULL);
     }
+    m->r.vars = call;
     return err;
 }
 
-static enum nm_err add_part(struct rendering *r, const struct part *part, bool last)
+static enum nm_err add_part(struct messages *m, const struct part *part, bool last)
 {
-    const char *text;
+    const struct nm_passage *passage = settled_text(part, m->r.vars);
+    const char *text = passage != NULL ? passage->text : NULL;
     if (part->exemplars)
-        return add_exemplars(r);
-    enum nm_err err = render_part(part, r->vars, &r->part, r->arena, &text);
+        return add_exemplars(m);
+    enum nm_err err = passage == NULL ? render_part(&m->r, part, &text) : NM_OK;
     if (err == NM_OK && (text[0] != '\0' || last))
-        add_message(r, part->role, text);
+        add_message(m, part->role, text, passage);
     return err;
 }
 
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
                              struct nm_arena *arena, struct nm_prompt_text *out)
 {
-    struct rendering r = {.prompt = prompt, .vars = vars, .arena = arena};
-    r.messages = nm_arena_alloc(arena, (prompt->n_parts * (1 + 2 * vars->n_exemplars)) * sizeof *r.messages);
-    if (r.messages == NULL)
+    struct messages m = {.prompt = prompt, .r = {.vars = vars, .arena = arena}};
+    m.list = nm_arena_alloc(arena, (prompt->n_parts * (1 + 2 * vars->n_exemplars)) * sizeof *m.list);
+    if (m.list == NULL)
         return NM_ENOMEM;
-    nm_buf_init(&r.part, NM_PROMPT_MAX_BYTES);
+    nm_buf_init(&m.r.text, NM_PROMPT_MAX_BYTES);
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < prompt->n_parts && err == NM_OK; i++)
-        err = add_part(&r, &prompt->parts[i], i + 1 == prompt->n_parts);
-    *out = (struct nm_prompt_text){.messages = r.messages, .n = r.n};
-    nm_buf_clean_up(&r.part);
+        err = add_part(&m, &prompt->parts[i], i + 1 == prompt->n_parts);
+    *out = (struct nm_prompt_text){.messages = m.list, .n = m.n};
+    nm_buf_clean_up(&m.r.text);
     return err == NM_OK ? set_hash(out) : err;
 }
 

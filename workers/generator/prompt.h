@@ -41,6 +41,7 @@
 #include "common/err.h"
 #include "common/hash.h"
 #include "schemas/project.h"
+#include "workers/generator/passage.h"
 
 struct nm_prompt;
 
@@ -80,7 +81,8 @@ enum nm_prompt_role { NM_PROMPT_SYSTEM, NM_PROMPT_USER, NM_PROMPT_ASSISTANT };
 
 struct nm_prompt_message {
     enum nm_prompt_role role;
-    const char *text; /* in the arena */
+    const char *text;                 /* in the arena, or the prompt's */
+    const struct nm_passage *passage; /* the same where it is the prompt's, with what is known of it; else NULL */
 };
 
 struct nm_prompt_text {
@@ -104,6 +106,11 @@ enum nm_err nm_prompt_parse(const char *name, const char *text, size_t len, stru
 enum nm_err nm_prompt_load(const char *path, enum nm_builtin builtin, struct nm_prompt **prompt,
                            struct nm_diag *diag);
 void nm_prompt_destroy(struct nm_prompt **prompt);
+
+/* nm_prompt_settle - render once what is the same in many calls: the parts that name nothing but what a project says
+ * (types, definitions, domain, guidelines, markup) and ask of few other values whether they are there.  project:
+ * those values, which every later rendering has to have; the others in it don't count.  NM_ENOMEM. */
+enum nm_err nm_prompt_settle(struct nm_prompt *prompt, const struct nm_prompt_vars *project);
 
 /* nm_prompt_render - all messages of one call.  NM_ENOMEM, NM_ELIMIT.  Threads: any, one arena each. */
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,

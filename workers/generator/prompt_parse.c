@@ -237,6 +237,7 @@ void nm_prompt_destroy(struct nm_prompt **prompt)
         return;
     for (size_t i = 0; i < (*prompt)->n_parts; i++)
         free((*prompt)->parts[i].ops);
+    nm_arena_clean_up(&(*prompt)->arena);
     free((*prompt)->copy);
     free(*prompt);
     *prompt = NULL;

@@ -43,15 +43,26 @@ struct op {
 
 enum { PARTS_MAX = 64 };
 
+/* A part that needs not be rendered for each call: one text for each answer to what it asks of the call's values. */
+enum { ASKED_MAX = 4 };
+
+struct settled {
+    const struct nm_passage *texts; /* (1 << n_asked); NULL: it is rendered.  Bit i of the index: asked[i] is there */
+    enum value asked[ASKED_MAX];
+    size_t n_asked;
+};
+
 struct part {
     enum nm_prompt_role role;
     bool exemplars; /* the place of the user's own, and nothing else */
     struct op *ops;
     size_t n, cap;
+    struct settled settled;
 };
 
 struct nm_prompt {
     char *copy;
+    struct nm_arena arena; /* of what is settled */
     struct part parts[PARTS_MAX];
     size_t n_parts;
 };

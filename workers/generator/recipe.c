@@ -37,6 +37,8 @@ static enum nm_err make_prompts(struct making *m)
                                   : nm_prompt_load(NULL, g->builtin, &r->prompt, m->diag);
     if (err == NM_OK && r->project->verification.mode != NM_VERIFY_OFF)
         err = nm_prompt_parse("verification", second, strlen(second), &r->verification, m->diag);
+    if (err == NM_OK && nm_recipe_settle(r) != NM_OK)
+        err = nm_fail(m->diag, NM_ENOMEM, "out of memory");
     return err;
 }
 

@@ -33,29 +33,42 @@ static enum nm_err quote(const struct nm_msg_task *task, struct nm_arena *arena,
     return *out != NULL ? NM_OK : NM_ENOMEM;
 }
 
+/* What every call's prompt has. */
+static struct nm_prompt_vars project_vars(const struct nm_recipe *recipe)
+{
+    const struct nm_project_generation *g = &recipe->project->generation;
+    return (struct nm_prompt_vars){.types = recipe->types,
+                                   .n_types = recipe->n_types,
+                                   .domain = g->domain,
+                                   .guidelines = g->guidelines,
+                                   .markup = g->mode == NM_MODE_MARKUP};
+}
+
+enum nm_err nm_recipe_settle(struct nm_recipe *recipe)
+{
+    const struct nm_prompt_vars vars = project_vars(recipe);
+    enum nm_err err = nm_prompt_settle(recipe->prompt, &vars);
+    return err == NM_OK && recipe->verification != NULL ? nm_prompt_settle(recipe->verification, &vars) : err;
+}
+
 enum nm_err nm_recipe_render(const struct nm_recipe *recipe, const struct nm_msg_task *task, bool feedback,
                              struct nm_arena *arena, struct nm_prompt_text *out)
 {
-    const struct nm_project_generation *g = &recipe->project->generation;
     struct nm_prompt_pair *pairs = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *pairs);
     if (pairs == NULL)
         return NM_ENOMEM;
     for (size_t i = 0; i < task->n_entities; i++)
         pairs[i] = (struct nm_prompt_pair){task->entities[i].text.ptr, task->entities[i].type.ptr};
-    struct nm_prompt_vars vars = {.entities = pairs,
-                                  .n_entities = task->n_entities,
-                                  .types = recipe->types,
-                                  .n_types = recipe->n_types,
-                                  .negative = task->negative,
-                                  .domain = g->domain,
-                                  .guidelines = g->guidelines,
-                                  .style = task->style.ptr,
-                                  .section = task->section.ptr,
-                                  .decoy = task->decoy.ptr,
-                                  .markup = g->mode == NM_MODE_MARKUP,
-                                  .text = task->verify ? task->feedback_text.ptr : NULL,
-                                  .min_words = task->min_words,
-                                  .max_words = task->max_words};
+    struct nm_prompt_vars vars = project_vars(recipe);
+    vars.entities = pairs;
+    vars.n_entities = task->n_entities;
+    vars.negative = task->negative;
+    vars.style = task->style.ptr;
+    vars.section = task->section.ptr;
+    vars.decoy = task->decoy.ptr;
+    vars.text = task->verify ? task->feedback_text.ptr : NULL;
+    vars.min_words = task->min_words;
+    vars.max_words = task->max_words;
     enum nm_err err = draw(recipe, task, arena, &vars);
     if (err == NM_OK && feedback) {
         vars.rule = task->feedback_rule.ptr;

@@ -83,18 +83,23 @@ static enum nm_err take_verdict(const struct nm_recipe *recipe, const struct nm_
     return out->detail != NULL ? spans_of(from, in->entity_types, arena, out) : NM_ENOMEM;
 }
 
-/* All messages of the prompt, without the corrective part: that quotes what a good retry keeps. */
-static enum nm_err prompt_text(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
-                               struct nm_buf *out)
+/* Of all messages of the prompt, without the corrective part: that quotes what a good retry keeps. */
+static enum nm_err prompt_wording(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                                  struct nm_arena *arena, struct nm_wording *out)
 {
     struct nm_prompt_text prompt;
     enum nm_err err = nm_recipe_render(recipe, task, false, arena, &prompt);
+    struct nm_wording *parts = err == NM_OK ? nm_arena_alloc(arena, (prompt.n + 1) * sizeof *parts) : NULL;
+    if (parts == NULL)
+        return err != NM_OK ? err : NM_ENOMEM;
     for (size_t i = 0; err == NM_OK && i < prompt.n; i++) {
-        err = nm_buf_adds(out, prompt.messages[i].text);
-        if (err == NM_OK)
-            err = nm_buf_adds(out, "\n\n");
+        const struct nm_prompt_message *message = &prompt.messages[i];
+        if (message->passage != NULL)
+            parts[i] = message->passage->wording;
+        else
+            err = nm_wording_of(message->text, strlen(message->text), arena, &parts[i]);
     }
-    return err;
+    return err == NM_OK ? nm_wording_join(parts, prompt.n, arena, out) : err;
 }
 
 static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_msg_task *task,
@@ -103,16 +108,15 @@ static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_ms
 {
     struct nm_validate_input in = {.raw = ""};
     struct nm_verdict judged;
-    struct nm_buf prompt;
-    nm_buf_init(&prompt, 4 * NM_PROMPT_MAX_BYTES);
+    struct nm_wording prompt;
     enum nm_err err = wanted(recipe, task, arena, &in);
     if (err == NM_OK)
-        err = prompt_text(recipe, task, arena, &prompt);
+        err = prompt_wording(recipe, task, arena, &prompt);
     if (err == NM_OK) {
         in.raw = reply->content != NULL ? reply->content : "";
         in.raw_len = reply->content != NULL ? reply->content_len : 0;
         in.finish_reason = reply->finish_reason;
-        in.prompt = nm_buf_str(&prompt);
+        in.prompt = &prompt;
         in.every = every;
         err = nm_constraint_unwrap(constraint, &in.raw, &in.raw_len, arena);
         in.malformed = err == NM_EFORMAT;
@@ -121,7 +125,6 @@ static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_ms
         err = nm_validate(&in, arena, &judged);
     if (err == NM_OK)
         err = take_verdict(recipe, &in, &judged, arena, verdict);
-    nm_buf_clean_up(&prompt);
     return err;
 }
 

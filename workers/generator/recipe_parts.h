@@ -18,7 +18,9 @@ struct nm_recipe {
 /* recipe.c: nm_recipe_type - its place among the project's types; n_types: it is none of them. */
 size_t nm_recipe_type(const struct nm_recipe *recipe, const char *type);
 
-/* recipe_ask.c: nm_recipe_render - all messages for this task, with or without the corrective part. */
+/* recipe_ask.c: nm_recipe_settle - render what is the same in every call of the project.  NM_ENOMEM.
+ * nm_recipe_render - all messages for this task, with or without the corrective part. */
+enum nm_err nm_recipe_settle(struct nm_recipe *recipe);
 enum nm_err nm_recipe_render(const struct nm_recipe *recipe, const struct nm_msg_task *task, bool feedback,
                              struct nm_arena *arena, struct nm_prompt_text *out);
 

@@ -14,7 +14,7 @@ struct nm_taken {
 struct nm_check {
     const struct nm_validate_input *in;
     struct nm_text text;
-    struct nm_text prompt; /* n == 0 where there is none */
+    struct nm_wording prompt; /* empty where there is none */
     struct nm_taken taken[NM_VALIDATE_MAX_ENTITIES];
     size_t ntaken;
     enum nm_rule missing; /* of a requested entity that has no place */

@@ -13,26 +13,13 @@ static const char *phrase_at(const struct nm_text *text, size_t pos, const char 
     return NULL;
 }
 
-/* First phrase of the list that stands anywhere between token boundaries; *pos is where. */
-static const char *phrase_in(const struct nm_text *text, const char *const *phrases, size_t *pos)
-{
-    for (; *phrases != NULL; phrases++) {
-        size_t len = strlen(*phrases);
-        for (*pos = nm_text_find_ascii(text, 0, *phrases); *pos != NM_TEXT_NONE;
-             *pos = nm_text_find_ascii(text, *pos + 1, *phrases))
-            if (nm_text_bounded(text, *pos, *pos + len))
-                return *phrases;
-    }
-    return NULL;
-}
-
 /* A phrase at the beginning, or one anywhere. */
 static const char *phrase_of(const struct nm_text *text, const char *const *begins, const char *const *anywhere,
                              size_t *at)
 {
     const char *hit = phrase_at(text, 0, begins);
     *at = 0;
-    return hit != NULL ? hit : phrase_in(text, anywhere, at);
+    return hit != NULL ? hit : nm_text_find_phrase(text, anywhere, at);
 }
 
 bool nm_check_code_fence(struct nm_check *check)
@@ -133,6 +120,17 @@ static bool open_slot(const struct nm_text *text, size_t i, size_t *end)
     return false;
 }
 
+/* What any of the marks below begins with: a slot's, and markdown's. */
+static bool begins_slot(int32_t cp)
+{
+    return cp == '[' || cp == ']' || cp == '{' || cp == '}' || cp == '<' || cp == '|' || cp == '_';
+}
+
+static bool begins_markup(int32_t cp)
+{
+    return cp == '*' || cp == '~' || cp == ']' || cp == 'h' || cp == '&' || cp == '\\' || cp == '<' || cp == '_';
+}
+
 bool nm_check_slot(struct nm_check *check)
 {
     static const char *const marks[] = {"{{",     "}}",      "[[",     "]]",      "<|",   "|>",    "</s>", "<s>",
@@ -140,8 +138,7 @@ bool nm_check_slot(struct nm_check *check)
     const struct nm_text *text = &check->text;
     for (size_t i = 0; i < text->n; i++) {
         size_t end = i;
-        if (strchr("[]{}<|_", (int)(text->cp[i] & 0x7f)) == NULL || text->cp[i] > 0x7f ||
-            nm_check_in_entity(check, i))
+        if (!begins_slot(text->cp[i]) || nm_check_in_entity(check, i))
             continue;
         for (const char *const *mark = marks; *mark != NULL && end == i; mark++)
             if (nm_text_at_ascii(text, i, *mark))
@@ -362,7 +359,7 @@ bool nm_check_markdown(struct nm_check *check)
         return nm_check_fail(check, NM_RULE_MARKDOWN, 0, 2, "it begins with a heading or quote mark");
     for (size_t i = 0; i < text->n; i++) {
         size_t len = 0;
-        if (nm_text_word_char(text->cp[i]) && text->cp[i] != 'h')
+        if (!begins_markup(text->cp[i]))
             continue;
         for (const char *const *mark = marks; *mark != NULL && len == 0; mark++)
             if (nm_text_at_ascii(text, i, *mark))

@@ -1,61 +1,31 @@
 /* rules_prose.c - looks at the sentence itself: script, loops, echo, length, ends. */
 #include <string.h>
 
-#include <zlib.h>
-
 #include "common/utf8.h"
+#include "workers/generator/packed.h"
 #include "workers/generator/rules.h"
-
-enum script { SCRIPT_COMMON, SCRIPT_LATIN, SCRIPT_GREEK, SCRIPT_CYRILLIC, SCRIPT_SEMITIC, SCRIPT_INDIC, SCRIPT_CJK };
-
-/* Blocks, coarse: enough to see a model switch its language in mid-sentence. */
-static enum script script_of(int32_t cp)
-{
-    if (cp < 0x80)
-        return (cp >= 'a' && cp <= 'z') || (cp >= 'A' && cp <= 'Z') ? SCRIPT_LATIN : SCRIPT_COMMON;
-    if (!nm_utf8_is_letter(cp))
-        return SCRIPT_COMMON;
-    if (cp < 0x250 || (cp >= 0x1e00 && cp < 0x1f00))
-        return SCRIPT_LATIN;
-    if ((cp >= 0x370 && cp < 0x400) || (cp >= 0x1f00 && cp < 0x2000))
-        return SCRIPT_GREEK;
-    if (cp >= 0x400 && cp < 0x530)
-        return SCRIPT_CYRILLIC;
-    if (cp >= 0x590 && cp < 0x800)
-        return SCRIPT_SEMITIC;
-    if (cp >= 0x900 && cp < 0x1000)
-        return SCRIPT_INDIC;
-    if ((cp >= 0x1100 && cp < 0x1200) || (cp >= 0x2e80 && cp < 0xd7b0) || (cp >= 0xf900 && cp < 0xfb00) ||
-        cp >= 0x20000)
-        return SCRIPT_CJK;
-    return SCRIPT_COMMON;
-}
-
-static unsigned scripts_in(const struct nm_text *text)
-{
-    unsigned set = 0;
-    for (size_t i = 0; i < text->n; i++)
-        set |= 1U << script_of(text->cp[i]);
-    return set;
-}
 
 /* Words that sentences of another language can't do without, and English ones can. */
 static bool is_foreign_word(const struct nm_text *text, const struct nm_word *word)
 {
+    enum { LONGEST = 6 };
     static const char *const words[] = {"und",  "der",  "das",    "dem",   "ist",  "ein",  "eine", "mit", "nicht",
                                         "wie",  "wird", "werden", "sich",  "auch", "les",  "des",  "est", "une",
                                         "dans", "avec", "qui",    "sur",   "los",  "las",  "una",  "del", "por",
                                         "para", "que",  "como",   "della", "che",  "sono", "gli",  "uma", "dos"};
+    if (word->end - word->start > LONGEST)
+        return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strlen(words[i]) == word->end - word->start && nm_text_at_ascii(text, word->start, words[i]))
+        if (text->fold[word->start] == words[i][0] && strlen(words[i]) == word->end - word->start &&
+            nm_text_at_ascii(text, word->start, words[i]))
             return true;
     return false;
 }
 
-static bool has_word(const struct nm_text *text, uint64_t hash)
+static bool has_word(const struct nm_wording *wording, uint64_t hash)
 {
-    for (size_t i = 0; i < text->nwords; i++)
-        if (text->words[i].hash == hash)
+    for (size_t i = 0; i < wording->n; i++)
+        if (wording->words[i] == hash)
             return true;
     return false;
 }
@@ -89,12 +59,13 @@ static bool same_language(struct nm_check *check)
 bool nm_check_script(struct nm_check *check)
 {
     const struct nm_text *text = &check->text;
-    unsigned known = scripts_in(&check->prompt) | 1U << SCRIPT_COMMON | 1U << SCRIPT_GREEK;
-    if (check->prompt.n == 0)
-        known |= 1U << SCRIPT_LATIN;
+    unsigned known = check->prompt.scripts | NM_SCRIPT_COMMON | NM_SCRIPT_GREEK;
+    if (check->prompt.scripts == 0)
+        known |= NM_SCRIPT_LATIN;
     size_t foreign = 0, first = 0;
-    for (size_t i = 0; i < text->n; i++)
-        if ((known & 1U << script_of(text->cp[i])) == 0 && !nm_check_in_entity(check, i))
+    bool plain = text->n == text->len && (known & NM_SCRIPT_LATIN) != 0; /* ASCII */
+    for (size_t i = 0; i < text->n && !plain; i++)
+        if ((known & nm_text_script(text->cp[i])) == 0 && !nm_check_in_entity(check, i))
             first = foreign++ == 0 ? i : first;
     if (foreign < check->limits->foreign_letters) /* one stray letter is a symbol, two are a word */
         return same_language(check);
@@ -162,36 +133,13 @@ static bool distinct_words(struct nm_check *check)
                          text->nwords);
 }
 
-/* Bytes of the text packed by deflate at its best, without a header; 0: it does not fit the buffer.  A sentence gets
- * tables of its size: clearing zlib's usual 268 KB takes longer than packing it, and finds nothing more. */
-static size_t packed_size(const struct nm_text *text)
-{
-    enum { SMALL = 3500, SMALL_WINDOW = 12, SMALL_MEMORY = 5, WINDOW = 15, MEMORY = 8 };
-    bool small = text->len <= SMALL;
-    unsigned char packed[4096];
-    z_stream z = {.next_in = (unsigned char *)text->s,
-                  .avail_in = (uInt)text->len,
-                  .next_out = packed,
-                  .avail_out = sizeof packed};
-    if (deflateInit2(&z, 9, Z_DEFLATED, small ? -SMALL_WINDOW : -WINDOW, small ? SMALL_MEMORY : MEMORY,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
-        return 0;
-    bool whole = deflate(&z, Z_FINISH) == Z_STREAM_END;
-    (void)deflateEnd(&z);
-    return whole ? z.total_out : 0;
-}
-
 /* Loops that no two words of tell: deflate finds them.  Of 3,375 sentences of BC5CDR none is over 2.17; of 650
  * answers of a small model all over 2.2 are caught by another rule too: this is the net below those. */
 static bool deflated(struct nm_check *check)
 {
     enum { LEAST = 100 }; /* bytes */
     const struct nm_text *text = &check->text;
-    size_t len = text->len < LEAST ? 0 : packed_size(text);
-    if (len == 0)
-        return true;
-    double ratio = (double)text->len / (double)len;
-    if (ratio <= check->limits->compression)
+    if (text->len < LEAST || !nm_packed_over(text->s, text->len, check->limits->compression))
         return true;
     return nm_check_fail(check, NM_RULE_REPETITION, 0, text->n, "it says the same again and again");
 }
@@ -223,20 +171,41 @@ bool nm_check_repetition(struct nm_check *check)
     return four_gram(check) && distinct_words(check) && loop_in_word(check) && deflated(check);
 }
 
+/* Does the text's run of words at i stand in the prompt? */
+static bool is_told(const struct nm_check *check, size_t i, size_t run)
+{
+    const struct nm_word *words = check->text.words + i;
+    const struct nm_wording *prompt = &check->prompt;
+    for (size_t j = 0; j + run <= prompt->n; j++) {
+        size_t k = 0;
+        while (k < run && words[k].hash == prompt->words[j + k])
+            k++;
+        if (k == run)
+            return true;
+    }
+    return false;
+}
+
+/* A run that holds a word that is not the prompt's need not be looked for. */
 bool nm_check_echo(struct nm_check *check)
 {
     const size_t run = check->limits->echo_words, own_least = run - 2; /* seven in a row, five of them no entity's */
-    const struct nm_text *text = &check->text, *prompt = &check->prompt;
-    for (size_t i = 0; i + run <= text->nwords; i++) {
-        size_t own = 0;
+    const struct nm_text *text = &check->text;
+    uint64_t known[64] = {0}; /* numbers that the prompt's words have */
+    size_t row = 0;           /* words up to here that have such numbers */
+    for (size_t j = 0; j < check->prompt.n; j++)
+        known[check->prompt.words[j] / 64 % 64] |= (uint64_t)1 << check->prompt.words[j] % 64;
+    for (size_t end = 0; end < text->nwords; end++) {
+        uint64_t hash = text->words[end].hash;
+        row = (known[hash / 64 % 64] >> hash % 64 & 1) != 0 ? row + 1 : 0;
+        if (row < run) /* some word of the run is not the prompt's */
+            continue;
+        size_t i = end + 1 - run, own = 0;
         for (size_t k = 0; k < run; k++)
             own += !nm_check_in_entity(check, text->words[i + k].start);
-        if (own < own_least)
-            continue;
-        for (size_t j = 0; j + run <= prompt->nwords; j++)
-            if (same_words(text->words + i, prompt->words + j, run))
-                return nm_check_fail(check, NM_RULE_ECHO, text->words[i].start, text->words[i + run - 1].end,
-                                     "it repeats the instructions instead of following them");
+        if (own >= own_least && is_told(check, i, run))
+            return nm_check_fail(check, NM_RULE_ECHO, text->words[i].start, text->words[end].end,
+                                 "it repeats the instructions instead of following them");
     }
     return true;
 }

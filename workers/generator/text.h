@@ -29,7 +29,19 @@ struct nm_text {
     size_t nwords; /* white-space separated runs that hold a letter or a digit */
 };
 
+/* Blocks, coarse: enough to see a model switch its language in mid-sentence.  A set of them is their sum. */
+enum nm_script {
+    NM_SCRIPT_COMMON = 1 << 0,
+    NM_SCRIPT_LATIN = 1 << 1,
+    NM_SCRIPT_GREEK = 1 << 2,
+    NM_SCRIPT_CYRILLIC = 1 << 3,
+    NM_SCRIPT_SEMITIC = 1 << 4,
+    NM_SCRIPT_INDIC = 1 << 5,
+    NM_SCRIPT_CJK = 1 << 6
+};
+
 #define NM_TEXT_NONE ((size_t)-1)
+#define NM_TEXT_PHRASES_MAX 64
 
 /* nm_text_decode - look at s[0..len), which must stay as long as the text is used.
  * NM_EFORMAT: not UTF-8.  NM_ENOMEM.
@@ -38,6 +50,10 @@ enum nm_err nm_text_decode(const char *s, size_t len, struct nm_arena *arena, st
 
 /* nm_text_word_char - letter, digit or combining mark: what a token is not cut inside of. */
 bool nm_text_word_char(int32_t cp);
+
+/* nm_text_script - of one letter, COMMON for what is none; nm_text_scripts - of all of the text, as a set. */
+enum nm_script nm_text_script(int32_t cp);
+unsigned nm_text_scripts(const struct nm_text *text);
 
 /* nm_text_find - first place at or after from where needle stands, as written or (fold) whatever the case.
  * NM_TEXT_NONE if there is none.
@@ -49,6 +65,11 @@ size_t nm_text_glyph(const struct nm_text *text, size_t byte);
 
 /* nm_text_find_ascii - the same for a lower-case ASCII phrase, whatever the case of the text. */
 size_t nm_text_find_ascii(const struct nm_text *text, size_t from, const char *phrase);
+
+/* nm_text_find_phrase - the first of the phrases that stands anywhere between token boundaries; its first place goes
+ * to *at.  NULL: none does.  A phrase is lower-case ASCII, of two characters or more, the first one a letter; NULL
+ * stands behind the last of at most NM_TEXT_PHRASES_MAX. */
+const char *nm_text_find_phrase(const struct nm_text *text, const char *const *phrases, size_t *at);
 
 /* nm_text_at_ascii - true if the phrase stands exactly at glyph pos. */
 bool nm_text_at_ascii(const struct nm_text *text, size_t pos, const char *phrase);

@@ -211,8 +211,8 @@ enum nm_err nm_validate(const struct nm_validate_input *in, struct nm_arena *are
     if (err != NM_OK || out->rule != NM_RULE_NONE)
         return err;
     err = nm_text_decode(out->text, out->text_len, arena, &check.text);
-    if (err == NM_OK && in->prompt != NULL)
-        err = nm_text_decode(in->prompt, strlen(in->prompt), arena, &check.prompt);
+    if (in->prompt != NULL)
+        check.prompt = *in->prompt;
     if (err == NM_OK)
         err = nm_check_take(&check, arena);
     if (err == NM_OK)

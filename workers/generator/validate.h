@@ -16,6 +16,7 @@
 #include "schemas/leakage.h"
 #include "schemas/project.h"
 #include "workers/generator/markup.h"
+#include "workers/generator/wording.h"
 
 /* In the order of checking; names (nm_rule_name) are stored in ledgers and never change. */
 enum nm_rule {
@@ -65,7 +66,7 @@ struct nm_validate_input {
     size_t min_words, max_words;                /* 0: no limit */
     const struct nm_project_validation *limits; /* NULL: the defaults */
     bool every;                                 /* look on after the first rule that fails */
-    const char *prompt;                         /* what must not be echoed: without the corrective part; or NULL */
+    const struct nm_wording *prompt;            /* what must not be echoed: without the corrective part; or NULL */
     const char *raw;                            /* the model's output */
     size_t raw_len;
     bool malformed;                   /* it was to be a JSON object around the sentence, and is none */
@@ -94,8 +95,8 @@ struct nm_verdict {
 };
 
 /* nm_validate - fill *out.  A rejected output is NM_OK with accepted == false.
- * NM_ENOMEM: the arena is full.  NM_ELIMIT: more than NM_VALIDATE_MAX_ENTITIES.  NM_EFORMAT: an entity or the
- * prompt is not UTF-8.  Threads: any, one arena each.
+ * NM_ENOMEM: the arena is full.  NM_ELIMIT: more than NM_VALIDATE_MAX_ENTITIES.  NM_EFORMAT: an entity
+ * is not UTF-8.  Threads: any, one arena each.
  */
 enum nm_err nm_validate(const struct nm_validate_input *in, struct nm_arena *arena, struct nm_verdict *out);
 
