@@ -206,6 +206,10 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
         nm_broker_refuse(b, &s->peer, NM_EFORMAT, "response: accepted, but without a text");
         return NM_OK;
     }
+    if (nm_replay_skips(b, response->task)) {
+        (void)nm_queue_bury(b->queue, response->task); /* unless it is already */
+        return nm_session_ack(b, s, response->task, response->attempt, false, 0);
+    }
     struct nm_msg_response judged = *response;
     struct nm_fingerprint print;
     enum nm_err err = nm_dedup_judge(b, &judged, &print);

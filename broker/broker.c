@@ -133,7 +133,7 @@ static enum nm_err record_task(void *ctx, const struct nm_queue_task *task)
     enum nm_err err = nm_again_changed(b, task);
     if (!err)
         err = nm_ledger_task(b->ledger, &t);
-    if (!err && b->replay && task->state == NM_TASK_DEAD && nm_replay_skips(b, task->task))
+    if (!err && task->state == NM_TASK_DEAD && nm_replay_skips(b, task->task))
         err = nm_ledger_bury(b->ledger, task->task, task->attempt, "the run that is replayed had not finished it");
     return err;
 }

@@ -94,8 +94,6 @@ static enum nm_err restore(struct nm_broker *b, struct nm_diag *diag)
         o.goal = nm_replay_goal(b, b->goal);
         o.opened_max = nm_recorded_head(b->replay)->tasks;
         o.finishes = true;
-        o.skips = nm_replay_skips;
-        o.ctx = b;
     }
     b->queue = nm_queue_new(&o);
     if (!b->queue)

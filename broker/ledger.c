@@ -227,8 +227,8 @@ enum nm_err nm_ledger_response_packed(struct nm_ledger *ledger, const struct nm_
     c->accepted += response->accepted;
     c->rejected += nm_response_rejected(response);
     c->reused += response->reused;
-    c->tokens_in += response->tokens_in;
-    c->tokens_out += response->tokens_out;
+    *(response->reused ? &c->reused_in : &c->tokens_in) += response->tokens_in;
+    *(response->reused ? &c->reused_out : &c->tokens_out) += response->tokens_out;
     c->cost_micros += response->cost_micros;
     size_t offset = ledger->bytes.len;
     enum nm_err err = packed.len ? nm_buf_add(&ledger->bytes, packed.ptr, packed.len)

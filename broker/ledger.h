@@ -85,7 +85,9 @@ struct nm_ledger_renewal {
     X(extra)      /* extra tasks opened */                                                                           \
     X(kicked)     /* dead tasks opened again */                                                                      \
     X(reused)     /* of the answered calls, those that an earlier answer stood for */                                \
-    NM_LEDGER_SPANS(X)
+    NM_LEDGER_SPANS(X)                                                                                               \
+    X(reused_in) /* tokens of the reused ones, not spent again */                                                    \
+    X(reused_out)
 
 struct nm_ledger_counters {
 #define NM_LEDGER_COUNTER(name) uint64_t name;

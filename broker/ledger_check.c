@@ -74,8 +74,8 @@ static void tally(struct nm_check *c, const struct nm_msg_response *r)
     sum->accepted += r->accepted;
     sum->rejected += nm_response_rejected(r);
     sum->reused += r->reused;
-    sum->tokens_in += r->tokens_in;
-    sum->tokens_out += r->tokens_out;
+    *(r->reused ? &sum->reused_in : &sum->tokens_in) += r->tokens_in;
+    *(r->reused ? &sum->reused_out : &sum->tokens_out) += r->tokens_out;
     sum->cost_micros += r->cost_micros;
     if (nm_response_rejected(r))
         nm_check_count_rule(c, r->rule);

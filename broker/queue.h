@@ -96,10 +96,8 @@ struct nm_queue_options {
     uint64_t seed;        /* of the jitter */
     uint64_t generation;  /* of the tasks that are opened from now on */
     /* Of a replay, whose end must not depend on who is faster: every task that is opened is run to its end, goal or
-     * not; those that skips (NULL: none) names are dead at once; with none left to open it is COMPLETE, not STUCK. */
+     * not; it is COMPLETE when all have ended and no more may be opened, and never STUCK. */
     bool finishes;
-    bool (*skips)(void *ctx, uint64_t task);
-    void *ctx;
 };
 
 /* One task, as it is written to the ledger. */

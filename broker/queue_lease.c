@@ -1,13 +1,18 @@
 /* What comes next: which task is leased to whom, and when there is nothing more to do. */
 #include "broker/queue_parts.h"
 
-static bool may_open(const struct nm_queue *q, enum nm_queue_role role)
+/* The goal needs one more, and the plan has it. */
+static bool wants_more(const struct nm_queue *q)
 {
     const struct nm_queue_totals *t = &q->totals;
+    return t->opened + t->extra - t->dead - t->dropped < q->options.goal && t->opened < q->options.opened_max;
+}
+
+static bool may_open(const struct nm_queue *q, enum nm_queue_role role)
+{
     /* While calls fail, no more tasks are delayed than can be under way: endpoints that are down are not hammered. */
     bool calls_fail = role == NM_QUEUE_GENERATOR && q->n_delayed >= q->generator_credit;
-    return t->opened + t->extra - t->dead - t->dropped < q->options.goal && t->opened < q->options.opened_max &&
-           q->counts[NM_TASK_ACCEPTED] < q->options.backlog_max && !calls_fail && !q->draining;
+    return wants_more(q) && q->counts[NM_TASK_ACCEPTED] < q->options.backlog_max && !calls_fail && !q->draining;
 }
 
 static uint64_t secured_by(const struct nm_queue *q)
@@ -37,23 +42,6 @@ static enum nm_err next_look(struct nm_queue *q, struct task **task)
     return !has_enough(q) || nm_task_is_extra((*task)->view.task) ? NM_OK : NM_ENOENT;
 }
 
-/* The next task of the plan that is not skipped. */
-static enum nm_err open_next(struct nm_queue *q, enum nm_queue_role role, struct task **task)
-{
-    while (may_open(q, role)) {
-        uint64_t index = q->options.generation << NM_TASK_GENERATION | q->totals.opened;
-        enum nm_err err = nm_queue_task_add(q, index, task);
-        if (err)
-            return err;
-        q->totals.opened++;
-        nm_queue_enter(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
-        if (!q->options.skips || !q->options.skips(q->options.ctx, index))
-            return NM_OK;
-        nm_queue_move(q, *task, BURY, NM_QUEUE_NOBODY);
-    }
-    return NM_ENOENT;
-}
-
 /* role: who asks, a generator or a batch; paused: for it. */
 static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool paused, int64_t now,
                              struct task **task)
@@ -74,7 +62,14 @@ static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool p
         *task = OWNER_OF(q->ready.next, struct task, link);
         return NM_OK;
     }
-    return open_next(q, role, task);
+    if (!may_open(q, role))
+        return NM_ENOENT;
+    enum nm_err err = nm_queue_task_add(q, q->options.generation << NM_TASK_GENERATION | q->totals.opened, task);
+    if (!err) {
+        q->totals.opened++;
+        nm_queue_enter(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
+    }
+    return err;
 }
 
 bool nm_queue_wants_extra(const struct nm_queue *queue)
@@ -182,15 +177,15 @@ int64_t nm_queue_wait_ms(const struct nm_queue *queue, int64_t now)
 enum nm_phase nm_queue_phase(const struct nm_queue *queue)
 {
     const struct nm_queue_totals *t = &queue->totals;
+    bool all_ended = t->done + t->dead + t->dropped == t->opened + t->extra;
+    if (queue->options.finishes && all_ended && !wants_more(queue) && !queue->hold_phase)
+        return NM_PHASE_COMPLETE;
     bool waits =
         queue->beyond && (queue->open_extra || queue->counts[NM_TASK_ACCEPTED] || queue->counts[NM_TASK_ALIGNING]);
-    if (t->done >= queue->options.goal && !queue->hold_phase && !waits)
-        return NM_PHASE_COMPLETE;
-    bool all_ended = t->done + t->dead + t->dropped == t->opened + t->extra;
-    bool none_left = all_ended && t->opened >= queue->options.opened_max;
-    if (none_left && queue->options.finishes && !queue->hold_phase)
+    if (!queue->options.finishes && t->done >= queue->options.goal && !queue->hold_phase && !waits)
         return NM_PHASE_COMPLETE;
     if (all_ended && queue->draining)
         return NM_PHASE_DRAINED;
-    return none_left && !queue->options.finishes ? NM_PHASE_STUCK : NM_PHASE_RUNNING;
+    bool stuck = all_ended && t->opened >= queue->options.opened_max && !queue->options.finishes;
+    return stuck ? NM_PHASE_STUCK : NM_PHASE_RUNNING;
 }

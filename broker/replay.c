@@ -7,7 +7,7 @@
  *   - the tasks are those that the recorded run had opened, each run to its end: where the goal is the recorded one,
  *     all of them; where it is another, they are opened in order while those that are accepted or may still be are
  *     fewer than the goal, which leaves the first so many that can be accepted;
- *   - a task that the recorded run had not finished ends at once, and extra tasks ask for what they asked for then.
+ *   - a task that the recorded run had not finished is buried, and extra tasks ask for what they asked for then.
  */
 #include <string.h>
 
@@ -51,10 +51,9 @@ uint64_t nm_replay_goal(const struct nm_broker *b, uint64_t goal)
     return b->replay && goal == nm_recorded_head(b->replay)->goal ? UINT64_MAX / 2 : goal;
 }
 
-bool nm_replay_skips(void *ctx, uint64_t task)
+bool nm_replay_skips(const struct nm_broker *b, uint64_t task)
 {
-    const struct nm_broker *b = ctx;
-    return nm_recorded_unfinished(b->replay, without_generation(task));
+    return b->replay && nm_recorded_unfinished(b->replay, without_generation(task));
 }
 
 /* ---- extra tasks ----------------------------------------------------------------------------- */
@@ -88,11 +87,7 @@ enum nm_err nm_replay_ask(struct nm_broker *b, bool *opened)
         err = read_extra(b, without_generation(task), &b->task);
     if (!err && b->task.n_entities == 0) /* an empty list is none: what it asks for does not matter */
         b->task.entities[b->task.n_entities++] = 0;
-    if (!err)
-        err = nm_ledger_extra(b->ledger, task, b->task.entities, b->task.n_entities);
-    if (!err && nm_replay_skips(b, task))
-        err = nm_queue_bury(b->queue, task);
-    return err;
+    return err ? err : nm_ledger_extra(b->ledger, task, b->task.entities, b->task.n_entities);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

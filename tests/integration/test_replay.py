@@ -15,7 +15,8 @@ import threading
 from fake_llm import CANARY, FakeLLM
 from harness import EXIT_INPUT, EXIT_OK, EXIT_STORAGE, EXIT_USAGE
 from test_dedup import Repeating
-from test_run import FRUIT, TOWNS, RunCase, children
+from test_generation import GenerationCase
+from test_run import FRUIT, TOWNS, children
 
 GENERATION = ("generation: {attempts: 2, constrain: last, hard_negatives: 0.5}\n"
               "dedup: {exact: true, near: 0.7, per_template: 2}\n")
@@ -63,7 +64,7 @@ class Counter:
         self.socket.close()
 
 
-class ReplayCase(RunCase):
+class ReplayCase(GenerationCase):
     def export(self, project, name="answers.jsonl.gz"):
         path = self.dir / name
         result = self.nermill("responses", "export", project, "--out", path)
@@ -107,8 +108,7 @@ class ReplayCase(RunCase):
         """Killed whole in the middle, and run again."""
         process = self.start(project, *args, start_new_session=True)
         self.wait_accepted(project, process, 8)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        self.kill_group(process)
         return self.finish(self.start(project, *args))
 
     def check_ledger(self, project):
@@ -150,6 +150,12 @@ class Replay(ReplayCase):
             bought = len(llm.bodies)
             self.assertEqual(counter.n, 0)
             self.assertEqual(len(llm.bodies), bought)
+            process = self.start_broker(one)
+            stats = self.wait_for(lambda: self.stats(one), process)
+            process.kill()
+            process.wait()
+            self.assertEqual((stats["reused"], stats["tokens_in"], stats["cost_micros"]), (stats["responses"], 0, 0))
+            self.assertGreaterEqual(stats["reused_tokens_in"], 60 * 100)
             again = self.export(one, "again.jsonl")
             head, *rest = self.lines(again)
             first = self.lines(file)[0]
@@ -179,9 +185,7 @@ class Replay(ReplayCase):
             bought = len(llm.bodies)
             out, _ = self.finish(self.start(copy))
             self.assertIn("2 requests have no answer in", out)
-            samples = [json.loads(x) for x in (project / "run/data/train.jsonl").read_text().splitlines()]
-            wanted = [x for x in samples if x["id"] not in (3, 4)]
-            self.assertEqual([json.loads(x) for x in (copy / "run/data/train.jsonl").read_text().splitlines()], wanted)
+            self.assertEqual(self.samples(copy), [x for x in self.samples(project) if x["id"] not in (3, 4)])
             self.check_ledger(copy)
             other = self.replaying(project, file, llm.url, "other", "domain: cooking", "domain: travel")
             process = self.start(other)

@@ -185,10 +185,10 @@ static void take_head(const struct nm_recipe *recipe, const struct nm_chat_reply
 {
     if (reply->model[0] != '\0' && strlen(reply->model) <= NM_NAME_MAX)
         response->model = nm_str(reply->model);
-    if (response->reused) /* paid for when it was made */
-        return;
     response->tokens_in = reply->tokens_in;
     response->tokens_out = reply->tokens_out;
+    if (response->reused) /* paid for when it was made */
+        return;
     for (uint32_t i = 0; i < recipe->project->n_endpoints; i++)
         if (strcmp(recipe->project->endpoints[i].name, response->endpoint.ptr) == 0)
             response->cost_micros =
