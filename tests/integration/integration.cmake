@@ -56,6 +56,7 @@ target_link_libraries(pull_shards PRIVATE nm_flags nm_pull nm_worker nm_ner nm_s
 nm_python_test(shards TIMEOUT 300)
 nm_python_test(import)
 nm_python_test(entities)
+nm_python_test(joined_model)
 nm_python_test(export)
 nm_python_test(read_back)
 nm_python_test(split)
