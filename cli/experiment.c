@@ -124,7 +124,7 @@ static void print_list(const struct nm_exp *x, unsigned jobs)
 /* ---- the command ----------------------------------------------------------------------------- */
 
 struct options {
-    const char *file, *state, *only;
+    const char *file, *state, *only, *replay;
     uint64_t jobs;
     bool list, keep_models;
 };
@@ -172,7 +172,7 @@ static enum nm_err experiment(const struct options *o, struct nm_diag *diag)
     else if (err == NM_OK)
         (void)snprintf(state, sizeof state, "%s", o->state);
     if (err == NM_OK)
-        err = nm_exp_open(e, state, &x, diag);
+        err = nm_exp_open(e, state, o->replay, &x, diag);
     if (err == NM_OK) {
         nm_exp_want(&x, o->only);
         say_corpora(&x);
@@ -197,6 +197,8 @@ int nm_command_experiment(int argc, char **argv)
          "only the cells, what is left of them, and about how long it takes"},
         {0, "only", NM_OPT_TEXT, &o.only, "PATTERN",
          "only cells whose line in --list it matches: 'base then *N=100*'"},
+        {0, "replay", NM_OPT_TEXT, &o.replay, "DIR",
+         "no LLM is called: each generation's answers are in DIR, as an earlier STATE/responses has them"},
         {'j', "jobs", NM_OPT_COUNT, &o.jobs, "N",
          "programs at a time (default: a core each); FILE says threads of each"},
         {0, "keep-models", NM_OPT_FLAG, &o.keep_models, NULL, "do not delete a tagger once its cells are done"},

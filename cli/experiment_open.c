@@ -136,7 +136,8 @@ static enum nm_err read_corpora(struct nm_exp *x, struct nm_diag *diag)
 
 static enum nm_err make_dirs(const struct nm_exp *x, struct nm_diag *diag)
 {
-    static const char *const dirs[] = {"corpus", "lists", "generations", "data", "gold", "models", "cells", "logs"};
+    static const char *const dirs[] = {"corpus", "lists",  "generations", "responses", "data",
+                                       "gold",   "models", "cells",       "logs"};
     char path[NM_FILE_PATH];
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs && err == NM_OK; i++) {
@@ -147,9 +148,10 @@ static enum nm_err make_dirs(const struct nm_exp *x, struct nm_diag *diag)
     return err;
 }
 
-enum nm_err nm_exp_open(const struct nm_experiment *e, const char *state, struct nm_exp *x, struct nm_diag *diag)
+enum nm_err nm_exp_open(const struct nm_experiment *e, const char *state, const char *replay, struct nm_exp *x,
+                        struct nm_diag *diag)
 {
-    *x = (struct nm_exp){.e = e};
+    *x = (struct nm_exp){.e = e, .replay = replay};
     nm_exp_corpus_init(&x->pool);
     nm_exp_corpus_init(&x->eval);
     if ((size_t)snprintf(x->state, sizeof x->state, "%s", state) >= sizeof x->state)

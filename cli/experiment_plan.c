@@ -185,7 +185,8 @@ static int plan_lists(struct planner *p, const struct nm_exp_cell *cell)
         say(p, "%s %s", e->types[i].name, hash);
     }
     if (e->types[0].file == NULL)
-        say(p, "of %s, budget %" PRIu64 ", seed %" PRIu64, p->x->pool_hash, cell->budget, e->seed);
+        say(p, "of %s, budget %" PRIu64 ", seed %" PRIu64 ", hygiene %d", p->x->pool_hash, cell->budget, e->seed,
+            e->variants[cell->variant].hygiene);
     return end(p, &step);
 }
 

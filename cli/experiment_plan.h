@@ -62,6 +62,7 @@ struct nm_exp_cell {
 struct nm_exp {
     const struct nm_experiment *e;
     char state[NM_FILE_PATH];
+    const char *replay; /* a directory of answers, KEY.jsonl.gz of each generation; NULL: it is asked for them */
     struct nm_guard *guard;
     struct nm_exp_corpus pool, eval;   /* what gold is drawn from; what taggers are scored on */
     size_t pool_dropped, eval_dropped; /* their sentences that stand in the test part */
@@ -74,8 +75,9 @@ struct nm_exp {
 };
 
 /* nm_exp_open - read the corpora past the guard, check every file that is named, write STATE/corpus, and plan. state:
- * where everything goes.  Errors of files; NM_EAUTH: the guard's. */
-enum nm_err nm_exp_open(const struct nm_experiment *e, const char *state, struct nm_exp *x, struct nm_diag *diag);
+ * where everything goes; replay: as in struct nm_exp.  Errors of files; NM_EAUTH: the guard's. */
+enum nm_err nm_exp_open(const struct nm_experiment *e, const char *state, const char *replay, struct nm_exp *x,
+                        struct nm_diag *diag);
 void nm_exp_close(struct nm_exp *x);
 
 /* nm_exp_plan - cells and steps; those whose product is there are done, and what they alone need is not wanted. */

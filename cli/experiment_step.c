@@ -55,11 +55,25 @@ static enum nm_err prepare_lists(const struct nm_exp *x, const struct nm_exp_ste
     return err;
 }
 
+/* The answers of an earlier run of this generation, where they are to be replayed. */
+static enum nm_err find_replay(const struct nm_exp *x, const struct nm_exp_step *step, char path[NM_FILE_PATH],
+                               struct nm_diag *diag)
+{
+    char name[64], real[NM_FILE_PATH];
+    if (x->replay == NULL)
+        return NM_OK;
+    (void)snprintf(name, sizeof name, "%s.jsonl.gz", step->key);
+    enum nm_err err = nm_file_path(x->replay, name, real, diag);
+    if (err == NM_OK && realpath(real, path) == NULL)
+        err = nm_fail(diag, NM_ENOENT, "%s: no answers are recorded for this generation", real);
+    return err == NM_OK ? nm_guard_check_file(x->guard, "--replay", path, diag) : err;
+}
+
 /* An ordinary project, whole in its directory. */
 static enum nm_err prepare_generation(const struct nm_exp *x, const struct nm_exp_step *step, struct nm_diag *diag)
 {
     const struct nm_exp_step *lists = dep(x, step, NM_EXP_OF_LISTS);
-    char from[NM_FILE_PATH], to[NM_FILE_PATH];
+    char from[NM_FILE_PATH], to[NM_FILE_PATH], replay[NM_FILE_PATH] = "";
     struct nm_buf yaml;
     struct nm_arena arena;
     const char *files[NM_EXP_TYPES_MAX];
@@ -77,7 +91,11 @@ static enum nm_err prepare_generation(const struct nm_exp *x, const struct nm_ex
             err = files[i] != NULL ? copy_file(from, to, diag) : NM_ENOMEM;
     }
     if (err == NM_OK)
-        err = nm_experiment_project(x->e, step->variant, files, step->samples, &yaml);
+        err = find_replay(x, step, replay, diag);
+    if (err == NM_OK)
+        err = nm_experiment_project(
+            x->e, step->variant, &(struct nm_experiment_run){files, step->samples, replay[0] != '\0' ? replay : NULL},
+            &yaml);
     if (err == NM_OK)
         err = nm_exp_path(x, "generations", step->key, "/project.yaml", to);
     if (err == NM_OK)
@@ -164,12 +182,26 @@ static enum nm_err write_recipe(const struct nm_exp *x, uint32_t variant, struct
     for (uint32_t i = 0; i < x->e->n_types; i++)
         files[i] = "none.txt"; /* the trainer reads no lists */
     (void)snprintf(name, sizeof name, "recipe-%s", x->e->variants[variant].name);
-    enum nm_err err = nm_experiment_project(x->e, variant, files, 1, &yaml);
+    enum nm_err err = nm_experiment_project(x->e, variant, &(struct nm_experiment_run){files, 1, NULL}, &yaml);
     if (err == NM_OK)
         err = nm_exp_path(x, "models", name, ".yaml", path);
     if (err == NM_OK)
         err = nm_file_write_atomic(path, nm_buf_str(&yaml), yaml.len, diag);
     nm_buf_clean_up(&yaml);
+    return err;
+}
+
+/* However it came about: nothing is trained on that holds a sentence of the test part. */
+static enum nm_err check_training(const struct nm_exp *x, const struct nm_exp_step *step, struct nm_diag *diag)
+{
+    static const enum nm_exp_dep from[] = {NM_EXP_OF_DATA, NM_EXP_OF_GOLD};
+    char path[NM_FILE_PATH];
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < 2 && err == NM_OK; i++) {
+        const struct nm_exp_step *data = dep(x, step, from[i]);
+        if (data != NULL && (err = nm_exp_product(x, data, path)) == NM_OK)
+            err = nm_guard_check_file(x->guard, "training data", path, diag);
+    }
     return err;
 }
 
@@ -186,8 +218,10 @@ enum nm_err nm_exp_prepare(const struct nm_exp *x, const struct nm_exp_step *ste
         return cut_data(x, step, "jsonl", ".cut.jsonl", diag);
     case NM_EXP_DRAW:
         return write_draw(x, step, diag);
-    case NM_EXP_MODEL:
-        return write_recipe(x, step->variant, diag);
+    case NM_EXP_MODEL: {
+        enum nm_err err = check_training(x, step, diag);
+        return err == NM_OK ? write_recipe(x, step->variant, diag) : err;
+    }
     case NM_EXP_AUGMENT:
     case NM_EXP_CELL:
     case NM_EXP_KINDS:
@@ -248,17 +282,25 @@ static void command_lists(const struct nm_exp *x, const struct nm_exp_step *step
     }
     add(c, "--seed");
     add(c, "%" PRIu64, x->e->seed);
+    if (x->e->variants[step->variant].hygiene)
+        add(c, "--hygiene");
 }
 
 static void command_generation(const struct nm_exp *x, const struct nm_exp_step *step, unsigned phase,
                                struct nm_exp_command *c)
 {
-    if (phase > 1)
+    static const char *const commands[] = {"run", "report", "responses"};
+    if (phase > 2 || (phase == 2 && x->replay != NULL))
         return;
     add(c, "nermill");
-    add(c, phase == 0 ? "run" : "report");
+    add(c, "%s", commands[phase]);
+    if (phase == 2)
+        add(c, "export");
     add_path(x, c, NULL, "generations", step->key, "");
-    add(c, phase == 0 ? "--no-train" : "--json");
+    if (phase == 2)
+        add_path(x, c, "--out", "responses", step->key, ".jsonl.gz");
+    else
+        add(c, phase == 0 ? "--no-train" : "--json");
     if (phase == 1)
         (void)nm_exp_path(x, "generations", step->key, ".report.json", c->out);
 }

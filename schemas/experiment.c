@@ -167,6 +167,8 @@ static void check_ablation(struct nm_checker *c, const struct raw_ablation *in, 
     for (size_t i = 0; i < nth && c->err == NM_OK; i++)
         if (strcmp(e->variants[i].name, in->name) == 0)
             nm_value_complain(c, section, nth, "name", "there are two of the name '%s'", in->name);
+    if (in->hygiene != NULL)
+        v->hygiene = *in->hygiene;
     if (in->arms != NULL)
         memset(v->arms, 0, sizeof v->arms);
     check_arms(c, section, nth, in->arms, in->arms_count, v->arms);
@@ -209,6 +211,7 @@ static void check_experiment(struct nm_checker *c, const struct raw_experiment *
     e->variants = nm_arena_alloc(c->arena, e->n_variants * sizeof *e->variants);
     if (e->variants == NULL)
         return;
+    e->variants[0].hygiene = raw->hygiene != NULL && *raw->hygiene;
     check_grid(c, raw->grid, e);
     for (uint32_t i = 1; i < e->n_variants; i++)
         check_ablation(c, &raw->ablations[i - 1], i, e);
@@ -285,7 +288,7 @@ static void check_projects(struct owned_experiment *o, struct nm_checker *c)
         struct nm_diag why = {""};
         struct nm_buf text;
         nm_buf_init(&text, PROJECT_MAX);
-        if (nm_experiment_project(e, i, files, 1, &text) != NM_OK)
+        if (nm_experiment_project(e, i, &(struct nm_experiment_run){files, 1, NULL}, &text) != NM_OK)
             c->err = nm_fail(c->diag, NM_ENOMEM, "%s: out of memory", c->name);
         else if (nm_project_parse(nm_buf_str(&text), text.len, "project", &project, &why) != NM_OK)
             complain_of_project(c, i, why.text);

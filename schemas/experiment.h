@@ -30,6 +30,7 @@ enum nm_arm {
 struct nm_experiment_variant {
     const char *name; /* "base", or the ablation's */
     bool arms[NM_ARMS];
+    bool hygiene;                        /* lists that are cut leave ambiguous names out */
     uint64_t *budgets, *golds, *samples; /* (n_...) of entities a type; of gold sentences; of synthetic ones */
     uint32_t n_budgets, n_golds, n_samples;
 };
@@ -73,10 +74,16 @@ bool nm_arm_is_trained(enum nm_arm arm);
 enum nm_err nm_experiment_load(const char *path, struct nm_experiment **experiment, struct nm_diag *diag);
 void nm_experiment_destroy(struct nm_experiment **experiment);
 
-/* nm_experiment_project - the project.yaml of a variant: samples is its goal, files (n_types) its lists.  NM_ENOMEM.
- */
-enum nm_err nm_experiment_project(const struct nm_experiment *e, uint32_t variant, const char *const *files,
-                                  uint64_t samples, struct nm_buf *out);
+/* What a generation adds to its variant's project. */
+struct nm_experiment_run {
+    const char *const *files; /* (n_types) its lists */
+    uint64_t samples;         /* its goal */
+    const char *replay;       /* a file of answers, or NULL: as the project says */
+};
+
+/* nm_experiment_project - the project.yaml of a variant.  NM_ENOMEM. */
+enum nm_err nm_experiment_project(const struct nm_experiment *e, uint32_t variant,
+                                  const struct nm_experiment_run *run, struct nm_buf *out);
 
 /* Which part of a variant's project a hash is of. */
 enum nm_experiment_part {

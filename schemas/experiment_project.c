@@ -23,6 +23,7 @@ enum nm_err nm_each_file(struct raw_project *p, nm_file_text_fn fn, void *ctx)
         char **file;
     } files[] = {{"generation.template", g != NULL ? &g->template : NULL},
                  {"generation.exemplars.file", g != NULL && g->exemplars != NULL ? &g->exemplars->file : NULL},
+                 {"generation.replay", g != NULL ? &g->replay : NULL},
                  {"alignment.learn_from", p->alignment != NULL ? &p->alignment->learn_from : NULL}};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof files / sizeof *files && err == NM_OK; i++)
@@ -80,12 +81,20 @@ static bool put_ports(struct raw_project *p)
            put_text(&p->broker->publish, any);
 }
 
-enum nm_err nm_experiment_project(const struct nm_experiment *e, uint32_t variant, const char *const *files,
-                                  uint64_t samples, struct nm_buf *out)
+static bool put_replay(struct raw_project *p, const char *replay)
+{
+    if (p->generation == NULL)
+        p->generation = calloc(1, sizeof *p->generation);
+    return p->generation != NULL && put_text(&p->generation->replay, replay);
+}
+
+enum nm_err nm_experiment_project(const struct nm_experiment *e, uint32_t variant,
+                                  const struct nm_experiment_run *run, struct nm_buf *out)
 {
     struct raw_project *p = NULL;
     enum nm_err err = raw_project_copy(project_of(e, variant), &p);
-    if (err == NM_OK && !(put_lists(p, e, files) && put_goal(p, samples) && put_ports(p)))
+    if (err == NM_OK && !(put_lists(p, e, run->files) && put_goal(p, run->samples) && put_ports(p) &&
+                          (run->replay == NULL || put_replay(p, run->replay))))
         err = NM_ENOMEM;
     if (err == NM_OK)
         err = raw_project_write(p, out);
@@ -161,6 +170,7 @@ enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, 
     if (err == NM_OK && part == NM_PART_TRAINER)
         (void)raw_project_remove(p, "trainer.model");
     if (err == NM_OK && part == NM_PART_GENERATION) {
+        (void)raw_project_remove(p, "generation.replay"); /* answers to the same requests, or none at all */
         err = nm_each_file(p, hash_file, diag);
         for (uint32_t i = 0; i < p->endpoints_count && err == NM_OK; i++)
             forget_reach(&p->endpoints[i]);

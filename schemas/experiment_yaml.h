@@ -21,6 +21,7 @@ struct raw_grid {
 
 struct raw_ablation {
     char *name;
+    bool *hygiene;
     struct raw_project *set;
     char **unset, **arms, **entities, **gold, **samples;
     uint32_t unset_count, arms_count, entities_count, gold_count, samples_count;
@@ -39,6 +40,7 @@ struct raw_experiment {
     uint32_t *version;
     char *name, *evaluate;
     uint64_t *seed;
+    bool *hygiene;
     struct raw_corpus *corpus;
     struct raw_list *types;
     uint32_t types_count;
