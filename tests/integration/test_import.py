@@ -82,13 +82,28 @@ class Import(harness.Case):
     def test_bc4chemd(self):
         marks = ("--format", "bc4chemd", "--annotations", CORPORA / "bc4chemd_annotations.tsv")
         samples, _ = self.take("bc4chemd_abstracts.tsv", *marks)
-        found = [[("α-zarapam", "Chemical")], [("Zarapam", "Chemical"), ("ZRP", "Chemical"), ("CH3-ZRP", "Chemical")], [], []]
+        found = [[("α-zarapam", "Chemical")], [("Zarapam", "Chemical"), ("ZRP", "Chemical"), ("CH3-ZRP", "Chemical")], [], [],
+                 [("olest", "Chemical")], [("nor-2,3-dol", "Chemical")]]
         self.assertEqual([mentions(s) for s in samples], found)
         classes, _ = self.take("bc4chemd_abstracts.tsv", *marks, "--classes")
         self.assertEqual(mentions(classes[1]), [("Zarapam", "TRIVIAL"), ("ZRP", "ABBREVIATION"), ("CH3-ZRP", "FORMULA")])
+        self.assertEqual(mentions(classes[4]), [("olest", "NO_CLASS")])
         cut, _ = self.take("bc4chemd_abstracts.tsv", *marks, "--sentences")
         self.assertEqual([s["text"] for s in cut][1:4], [
             "Zarapam (ZRP) was given to 20 rats.", "It reduced sleep loss, e.g. in E. coli carriers.", "CH3-ZRP did not."])
+
+    def test_bc4chemd_iob(self):
+        """The same text as MTL-Bioinformatics-2016 has it, a sentence behind the other, as IOB and as IOBES."""
+        cut, _ = self.take("bc4chemd_abstracts.tsv", "--format", "bc4chemd", "--annotations", CORPORA / "bc4chemd_annotations.tsv", "--sentences")
+        samples, _ = self.take("bc4chemd_iob.tsv")
+        self.assertEqual([(s["text"], s["tokens"], s["tags"]) for s in samples], [(s["text"], s["tokens"], s["tags"]) for s in cut])
+        lines = (CORPORA / "bc4chemd_iob.tsv").read_text().split("\n")
+        ends = [not after.endswith("\tI-Chemical") for after in lines[1:]] + [True]
+        iobes = "\n".join(line.replace("\tB-", "\tS-").replace("\tI-", "\tE-") if end else line for line, end in zip(lines, ends))
+        self.assertIn("CH3\tB-Chemical\n-\tI-Chemical\nZRP\tE-Chemical\n", iobes)
+        self.assertIn("ZRP\tS-Chemical\n", iobes)
+        again, _ = self.take(self.write("iobes.tsv", iobes))
+        self.assertEqual([s["tags"] for s in again], [s["tags"] for s in samples])
 
     def test_spans(self):
         samples, _ = self.take("spans.jsonl")

@@ -3,7 +3,10 @@
  *     abstracts     PMID  title  abstract
  *     annotations   PMID  T|A  start  end  text  class      offsets count within the title or the abstract
  *
- * parted by tabs.  The corpus's IOB files know one type, Chemical, and so do we unless the classes are asked for.
+ * parted by tabs (training.abstracts.txt, training.annotations.txt and so on).  The corpus's IOB files know one type,
+ * Chemical, and so do we unless the classes are asked for: ABBREVIATION, FAMILY, FORMULA, IDENTIFIER, MULTIPLE,
+ * SYSTEMATIC, TRIVIAL, and "NO CLASS", whose blank becomes "_", for many forms part their columns by blanks.  A line
+ * with an empty text marks nothing.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -39,6 +42,8 @@ static enum nm_err take_mark(struct reading *r, const struct nm_lines *lines)
         strchr("TA", f[1].ptr[0]) == NULL || !nm_import_number(f[2], &mark.start) ||
         !nm_import_number(f[3], &mark.end) || f[5].len == 0)
         return fail(r, lines, "no annotation: PMID, T or A, start, end, text and class, parted by tabs");
+    if (f[4].len == 0)
+        return NM_OK;
     mark.section = f[1].ptr[0];
     if (r->n == r->cap) {
         size_t cap = r->cap * 2 + 1024;
@@ -49,9 +54,12 @@ static enum nm_err take_mark(struct reading *r, const struct nm_lines *lines)
         r->cap = cap;
     }
     mark.text = (struct nm_str){nm_arena_strndup(&r->marks_arena, f[4].ptr, f[4].len), f[4].len};
-    mark.type = nm_str(r->import->classes ? nm_arena_strndup(&r->marks_arena, f[5].ptr, f[5].len) : "Chemical");
-    if (mark.text.ptr == NULL || mark.type.len == 0)
+    char *class = nm_arena_strndup(&r->marks_arena, f[5].ptr, f[5].len);
+    if (mark.text.ptr == NULL || class == NULL)
         return nm_fail(r->sink.diag, NM_ENOMEM, "%s: out of memory", lines->name);
+    for (char *blank = class; (blank = strchr(blank, ' ')) != NULL;)
+        *blank = '_';
+    mark.type = nm_str(r->import->classes ? class : "Chemical");
     r->marks[r->n++] = mark;
     return NM_OK;
 }
