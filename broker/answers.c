@@ -199,6 +199,11 @@ static enum nm_err log_answer(struct nm_broker *b, const struct nm_msg_response 
     return err ? err : nm_again_accepted(b, judged->task);
 }
 
+static bool holds_texts(const struct nm_msg_response *response)
+{
+    return response->status == 200 && !is(response->rule, "unreadable") && !is(response->rule, "too_large");
+}
+
 enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const struct nm_msg_response *response)
 {
     if (response->accepted && response->text.len == 0) {
@@ -206,7 +211,8 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
         nm_broker_refuse(b, &s->peer, NM_EFORMAT, "response: accepted, but without a text");
         return NM_OK;
     }
-    if (nm_replay_skips(b, response->task)) {
+    bool leads = response->lines > 1 && response->line == 1; /* others have their sentences from it */
+    if (nm_replay_skips(b, response->task) && !leads) {
         (void)nm_queue_bury(b->queue, response->task); /* unless it is already */
         return nm_session_ack(b, s, response->task, response->attempt, false, 0);
     }
@@ -215,6 +221,8 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     enum nm_err err = nm_dedup_judge(b, &judged, &print);
     if (err)
         return err;
+    if (!holds_texts(response)) /* nobody else will find a sentence in it */
+        nm_queue_part(b->queue, response->task);
     enum nm_answer answer = judged.accepted                    ? NM_ANSWER_ACCEPTED
                             : is(judged.rule, NM_NOT_RECORDED) ? NM_ANSWER_HOPELESS
                             : nm_response_rejected(&judged)    ? NM_ANSWER_REJECTED
@@ -228,7 +236,8 @@ enum nm_err nm_answer_response(struct nm_broker *b, struct session *s, const str
     if (!err && verdict == NM_VERDICT_UNKNOWN)
         err = log_buried(b, response, &ended);
     if (!err && applied) {
-        if (!response->reused && nm_ledger_get_worker(b->ledger, s->number)->role != NM_QUEUE_BATCH) {
+        if (!response->reused && response->line <= 1 &&
+            nm_ledger_get_worker(b->ledger, s->number)->role != NM_QUEUE_BATCH) {
             endpoint_answered(b, response->endpoint);
             measure_response(b, response);
         }

@@ -86,7 +86,8 @@ static enum nm_err restore(struct nm_broker *b, struct nm_diag *diag)
                                  .backoff_max = BACKOFF_MAX_MS,
                                  .backlog_max = BACKLOG_MAX,
                                  .seed = (uint64_t)nm_clock_wall_ms(),
-                                 .generation = nm_ledger_generation(b->ledger)};
+                                 .generation = nm_ledger_generation(b->ledger),
+                                 .lines = b->project->generation.sentences_per_call};
     const struct nm_ledger_counters *c = nm_ledger_counters(b->ledger);
     struct nm_queue_totals totals = {
         .opened = c->opened, .extra = c->extra, .done = c->done, .dead = c->dead, .dropped = c->dropped};
@@ -94,6 +95,8 @@ static enum nm_err restore(struct nm_broker *b, struct nm_diag *diag)
         o.goal = nm_replay_goal(b, b->goal);
         o.opened_max = nm_recorded_head(b->replay)->tasks;
         o.finishes = true;
+        o.shares = nm_replay_shares;
+        o.ctx = b;
     }
     b->queue = nm_queue_new(&o);
     if (!b->queue)

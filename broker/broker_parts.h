@@ -227,6 +227,8 @@ enum nm_err nm_replay_open(struct nm_broker *b, const char *path, struct nm_diag
 uint64_t nm_replay_goal(const struct nm_broker *b, uint64_t goal);
 /* nm_replay_skips - a task that the recorded run had not finished: whatever it is answered, it is to be buried. */
 bool nm_replay_skips(const struct nm_broker *b, uint64_t task);
+/* nm_replay_shares - as nm_recorded_shares. */
+void nm_replay_shares(void *ctx, uint64_t task, uint32_t *line, uint32_t *lines);
 /* nm_replay_is_short - recorded extra tasks are still to be opened.  nm_replay_ask - open the next one, if a
  * generator is free for it. */
 bool nm_replay_is_short(const struct nm_broker *b);

@@ -93,11 +93,14 @@ static void describe_prompt(const struct nm_project_generation *g, const struct 
                             size_t size)
 {
     const char *guidelines = g->guidelines ? g->guidelines : "";
-    snprintf(value, size, "%s, guidelines %016llx, exemplars %016llx (%u)",
+    char lines[32] = ""; /* of one, nothing: so it was written before there were more */
+    if (g->sentences_per_call > 1)
+        snprintf(lines, sizeof lines, ", %u sentences a call", g->sentences_per_call);
+    snprintf(value, size, "%s, guidelines %016llx, exemplars %016llx (%u)%s",
              g->mode == NM_MODE_MARKUP ? "markup" : "plain",
              (unsigned long long)nm_hash64(guidelines, strlen(guidelines), 0),
              (unsigned long long)nm_hash64(nm_buf_str(exemplars), exemplars->len, 0),
-             g->exemplars.file ? g->exemplars.count : 0);
+             g->exemplars.file ? g->exemplars.count : 0, lines);
 }
 
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
@@ -118,7 +121,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         {.key = "definitions", .name = "entities: definition"},
         {.key = "models", .name = "endpoints: model"},
         {.key = "alignment", .name = "alignment"},
-        {.key = "mode", .name = "generation: mode, guidelines or exemplars"},
+        {.key = "mode", .name = "generation: mode, guidelines, exemplars or sentences_per_call"},
         {.key = "hard_negatives", .name = "generation: hard_negatives"},
         {.key = "verification", .name = "verification"},
         {.key = "replay", .name = "generation: replay"},

@@ -177,8 +177,8 @@ static enum nm_err load_grant(void *ctx, const struct nm_ledger_grant *from)
 
 enum nm_err nm_govern_adopt(struct nm_broker *b, const struct nm_queue_task *task)
 {
-    if (b->replay || task->state != NM_TASK_LEASED || find(b, task->task, task->attempt) ||
-        b->project->n_endpoints == 0)
+    if (b->replay || task->state != NM_TASK_LEASED || task->share == NM_SHARE_READS ||
+        find(b, task->task, task->attempt) || b->project->n_endpoints == 0)
         return NM_OK;
     struct live live = {.grant = nm_governor_most(b->governor, 0),
                         .task = task->task,

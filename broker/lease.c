@@ -9,6 +9,7 @@
 #include "schemas/decoy.h"
 
 enum { LEASES_A_TURN = 4096 };
+_Static_assert((int)NM_SENTENCES_PER_CALL_MAX <= (int)NM_LINES_MAX, "a task has to name them all");
 
 static enum nm_err reserve_lease(struct nm_broker *b)
 {
@@ -63,7 +64,8 @@ enum nm_err nm_lease_assign(struct nm_broker *b)
             err = nm_again_ask(b, &again);
         else
             b->n_leases += !err;
-        if (!err && assigned && lease->role == NM_QUEUE_GENERATOR)
+        bool calls = lease->role == NM_QUEUE_GENERATOR && lease->task.share != NM_SHARE_READS;
+        if (!err && assigned && calls)
             err = nm_govern_lease(b, lease);
         if (err || !again)
             return err;
@@ -71,7 +73,7 @@ enum nm_err nm_lease_assign(struct nm_broker *b)
     return NM_OK;
 }
 
-static enum nm_err name_entities(struct nm_broker *b, struct nm_msg_task *msg)
+static enum nm_err name_entities(struct nm_broker *b, struct nm_msg_ask *msg)
 {
     msg->n_entities = b->task.n_entities;
     msg->entities = nm_arena_alloc(&b->arena, msg->n_entities * sizeof *msg->entities + 1);
@@ -112,41 +114,100 @@ static enum nm_err add_feedback(struct nm_broker *b, struct nm_msg_task *msg, st
 }
 
 /* A share of the negatives uses a word that only looks like an entity: a function of the task alone. */
-static enum nm_err add_decoy(struct nm_broker *b, struct nm_msg_task *msg)
+static enum nm_err pick_decoy(struct nm_broker *b, struct nm_str *out)
 {
     char decoy[NM_DECOY_MAX];
     struct nm_rng rng;
     nm_rng_init(&rng, b->task.seed);
-    if (!msg->negative || nm_rng_unit(&rng) >= b->project->generation.hard_negatives ||
+    if (!b->task.negative || nm_rng_unit(&rng) >= b->project->generation.hard_negatives ||
         !nm_decoy_pick(b->entities, nm_rng_next(&rng), decoy))
         return NM_OK;
-    msg->decoy = nm_str(nm_arena_strndup(&b->arena, decoy, strlen(decoy)));
-    return msg->decoy.ptr ? NM_OK : NM_ENOMEM;
+    *out = nm_str(nm_arena_strndup(&b->arena, decoy, strlen(decoy)));
+    return out->ptr ? NM_OK : NM_ENOMEM;
+}
+
+/* What a task asks for, out of the plan. */
+static enum nm_err describe(struct nm_broker *b, uint64_t task, uint64_t attempt, struct nm_msg_ask *ask,
+                            struct nm_diag *diag)
+{
+    enum nm_err err = nm_again_task(b, task, diag);
+    if (err)
+        return err;
+    /* 31 bits: what every server takes for a seed. */
+    *ask = (struct nm_msg_ask){.seed = nm_mix64(b->task.seed + attempt) & 0x7fffffff,
+                               .negative = b->task.negative,
+                               .style = nm_str(b->styles[b->task.style]),
+                               .min_words = b->task.min_words,
+                               .max_words = b->task.max_words};
+    if (b->project->generation.n_sections)
+        ask->section = nm_str(b->project->generation.sections[b->task.section]);
+    err = name_entities(b, ask);
+    return err ? err : pick_decoy(b, &ask->decoy);
+}
+
+/* The other sentences that its call asks for. */
+static enum nm_err add_asks(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg_task *msg,
+                            struct nm_diag *diag)
+{
+    enum nm_err err = NM_OK;
+    msg->asks = nm_arena_alloc(&b->arena, task->lines * sizeof *msg->asks);
+    if (!msg->asks)
+        return NM_ENOMEM;
+    for (uint32_t i = 1; i < task->lines && !err; i++)
+        err = describe(b, task->task + i, task->attempt, &msg->asks[msg->n_asks++], diag);
+    return err;
+}
+
+/* The answer to the call that it shared. */
+static enum nm_err add_shared_answer(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg_task *msg,
+                                     struct nm_diag *diag)
+{
+    struct nm_msg_response r;
+    enum nm_err err = nm_ledger_read_response(b->ledger, nm_task_leader(task), task->attempt, &b->arena, &r, diag);
+    if (err)
+        return err;
+    msg->answers = nm_arena_alloc(&b->arena, sizeof *msg->answers);
+    if (!msg->answers)
+        return NM_ENOMEM;
+    msg->n_answers = 1;
+    msg->answers[0] = (struct nm_msg_answer){.task = r.task,
+                                             .request = r.request,
+                                             .endpoint = r.endpoint,
+                                             .body = r.body,
+                                             .prompt_hash = r.prompt_hash,
+                                             .seed = r.seed,
+                                             .constraint = r.constraint};
+    return NM_OK;
 }
 
 static enum nm_err build_task(struct nm_broker *b, const struct nm_queue_task *task, struct nm_msg *msg,
                               struct nm_diag *diag)
 {
     struct nm_msg_task *t = &msg->u.task;
-    enum nm_err err = nm_again_task(b, task->task, diag);
+    struct nm_msg_ask ask;
+    enum nm_err err = describe(b, task->task, task->attempt, &ask, diag);
     if (err)
         return err;
-    /* 31 bits: what every server takes for a seed. */
     *t = (struct nm_msg_task){.task = task->task,
                               .attempt = task->attempt,
-                              .seed = nm_mix64(b->task.seed + task->attempt) & 0x7fffffff,
-                              .negative = b->task.negative,
-                              .style = nm_str(b->styles[b->task.style]),
-                              .min_words = b->task.min_words,
-                              .max_words = b->task.max_words,
-                              .last_try = nm_queue_last_try(b->queue, task)};
-    if (b->project->generation.n_sections)
-        t->section = nm_str(b->project->generation.sections[b->task.section]);
+                              .seed = ask.seed,
+                              .entities = ask.entities,
+                              .n_entities = ask.n_entities,
+                              .negative = ask.negative,
+                              .style = ask.style,
+                              .section = ask.section,
+                              .min_words = ask.min_words,
+                              .max_words = ask.max_words,
+                              .decoy = ask.decoy,
+                              .last_try = nm_queue_last_try(b->queue, task),
+                              .line = task->line,
+                              .lines = task->lines};
     msg->type = NM_MSG_task;
     nm_govern_name(b, t);
-    err = name_entities(b, t);
-    if (!err)
-        err = add_decoy(b, t);
+    if (task->share == NM_SHARE_READS)
+        return add_shared_answer(b, task, t, diag);
+    if (task->share == NM_SHARE_LEADS)
+        err = add_asks(b, task, t, diag);
     if (!err)
         err = nm_reuse_offer(b, t, diag);
     return err ? err : add_feedback(b, t, diag);

@@ -72,6 +72,8 @@ static enum nm_err put_open(struct nm_ledger *ledger, const struct nm_queue_task
         err = nm_record_put(bytes, task->base, 4);
     if (!err)
         err = nm_record_put(bytes, task->verify, 1);
+    if (!err && task->share != NM_SHARE_NONE)
+        err = nm_record_put(bytes, (uint64_t)task->share | task->line << 8 | task->lines << 16, 3);
     return err ? err : nm_ledger_add_put(ledger, ledger->open, nm_key_u64(task->task), offset);
 }
 
@@ -100,6 +102,22 @@ enum nm_err nm_ledger_task(struct nm_ledger *ledger, const struct nm_queue_task 
     return task->state >= NM_TASK_DONE ? put_ended(ledger, task) : put_open(ledger, task);
 }
 
+void nm_ledger_read_open(struct nm_record *in, struct nm_queue_task *task)
+{
+    task->state = (enum nm_task_state)nm_record_get(in, 1);
+    task->attempt = (uint32_t)nm_record_get(in, 4);
+    task->worker = (uint32_t)nm_record_get(in, 4);
+    task->failures = (uint32_t)nm_record_get(in, 4);
+    task->due_ms = (int64_t)nm_record_get(in, 8);
+    task->base = in->left ? (uint32_t)nm_record_get(in, 4) : 0;
+    task->verify = in->left && nm_record_get(in, 1) != 0;
+    if (in->left == 0)
+        return;
+    task->share = (enum nm_share)nm_record_get(in, 1);
+    task->line = (uint32_t)nm_record_get(in, 1);
+    task->lines = (uint32_t)nm_record_get(in, 1);
+}
+
 struct restoring {
     struct nm_ledger *ledger;
     nm_ledger_restore_fn fn;
@@ -111,15 +129,7 @@ static enum nm_err restore_one(const struct restoring *r, struct nm_val key, str
     bool known = nm_ledger_is_open(val.len);
     struct nm_record in = {val.data, val.len, key.len != 8 || !known};
     struct nm_queue_task task = {.task = in.bad ? 0 : nm_key_part(key.data, 0)};
-    task.state = (enum nm_task_state)nm_record_get(&in, 1);
-    task.attempt = (uint32_t)nm_record_get(&in, 4);
-    task.worker = (uint32_t)nm_record_get(&in, 4);
-    task.failures = (uint32_t)nm_record_get(&in, 4);
-    task.due_ms = (int64_t)nm_record_get(&in, 8);
-    if (in.left)
-        task.base = (uint32_t)nm_record_get(&in, 4);
-    if (in.left)
-        task.verify = nm_record_get(&in, 1) != 0;
+    nm_ledger_read_open(&in, &task);
     if (task.worker != NM_QUEUE_NOBODY && task.worker >= r->ledger->n_workers)
         in.bad = true;
     enum nm_err err = in.bad ? NM_EFORMAT : r->fn(r->ctx, &task);
@@ -227,6 +237,7 @@ enum nm_err nm_ledger_response_packed(struct nm_ledger *ledger, const struct nm_
     c->accepted += response->accepted;
     c->rejected += nm_response_rejected(response);
     c->reused += response->reused;
+    c->shared += response->line > 1;
     *(response->reused ? &c->reused_in : &c->tokens_in) += response->tokens_in;
     *(response->reused ? &c->reused_out : &c->tokens_out) += response->tokens_out;
     c->cost_micros += response->cost_micros;

@@ -87,7 +87,8 @@ struct nm_ledger_renewal {
     X(reused)     /* of the answered calls, those that an earlier answer stood for */                                \
     NM_LEDGER_SPANS(X)                                                                                               \
     X(reused_in) /* tokens of the reused ones, not spent again */                                                    \
-    X(reused_out)
+    X(reused_out)                                                                                                    \
+    X(shared) /* of the answers, those that were in another task's call */
 
 struct nm_ledger_counters {
 #define NM_LEDGER_COUNTER(name) uint64_t name;

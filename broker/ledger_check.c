@@ -74,6 +74,7 @@ static void tally(struct nm_check *c, const struct nm_msg_response *r)
     sum->accepted += r->accepted;
     sum->rejected += nm_response_rejected(r);
     sum->reused += r->reused;
+    sum->shared += r->line > 1;
     *(r->reused ? &sum->reused_in : &sum->tokens_in) += r->tokens_in;
     *(r->reused ? &sum->reused_out : &sum->tokens_out) += r->tokens_out;
     sum->cost_micros += r->cost_micros;
@@ -153,13 +154,7 @@ static void check_answers(struct nm_check *c, const struct nm_queue_task *t, con
 static void read_open(struct nm_check *c, const struct walk *w, struct nm_queue_task *t)
 {
     struct nm_record in = {w->val.data, w->val.len, !nm_ledger_is_open(w->val.len)};
-    t->state = (enum nm_task_state)nm_record_get(&in, 1);
-    t->attempt = (uint32_t)nm_record_get(&in, 4);
-    t->worker = (uint32_t)nm_record_get(&in, 4);
-    t->failures = (uint32_t)nm_record_get(&in, 4);
-    t->due_ms = (int64_t)nm_record_get(&in, 8);
-    t->base = in.left ? (uint32_t)nm_record_get(&in, 4) : 0;
-    t->verify = in.left && nm_record_get(&in, 1) != 0;
+    nm_ledger_read_open(&in, t);
     bool state = t->state >= NM_TASK_READY && t->state < NM_TASK_DONE;
     if (in.bad || !state || t->attempt == 0 || t->base >= t->attempt) {
         nm_check_fails(c, "open task %llu: a record that can't be (state %d, attempt %u after %u)", TASK(w->task),

@@ -4,6 +4,7 @@
 
 #include "broker/ledger.h"
 #include "broker/map.h"
+#include "broker/record.h"
 #include "common/buf.h"
 #include "common/store.h"
 
@@ -12,6 +13,7 @@ enum {
     ENDED_BYTES = 17,
     ENDED_BYTES_BEFORE = 9, /* without place */
     OPEN_BYTES = 26,
+    OPEN_BYTES_SHARED = 29, /* with share, line and lines */
     OPEN_BYTES_KICKED = 25, /* without verify */
     OPEN_BYTES_BEFORE = 21 /* without base */,
     COMMIT_MAX = 1 << 30 /* bytes in one */
@@ -20,7 +22,8 @@ enum {
 /* An open task's record, of this build or an older one. */
 static inline bool nm_ledger_is_open(size_t bytes)
 {
-    return bytes == OPEN_BYTES || bytes == OPEN_BYTES_KICKED || bytes == OPEN_BYTES_BEFORE;
+    return bytes == OPEN_BYTES || bytes == OPEN_BYTES_SHARED || bytes == OPEN_BYTES_KICKED ||
+           bytes == OPEN_BYTES_BEFORE;
 }
 
 /* One change of the next commit; the data is in the ledger's bytes. */
@@ -94,8 +97,9 @@ struct nm_ledger {
 };
 
 /* ledger_places.c */
-bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end);     /* false: damaged */
-uint64_t nm_ledger_placing(const struct nm_ledger *ledger, uint64_t task); /* 0: none in the next commit */
+bool nm_ledger_read_end(struct nm_val val, struct nm_ledger_end *end);      /* false: damaged */
+void nm_ledger_read_open(struct nm_record *in, struct nm_queue_task *task); /* the task is the key's */
+uint64_t nm_ledger_placing(const struct nm_ledger *ledger, uint64_t task);  /* 0: none in the next commit */
 
 /* ledger_keys.c: into the next commit; what was collected is committed */
 enum nm_err nm_ledger_collect_keys(struct nm_ledger *ledger);

@@ -380,6 +380,7 @@ enum nm_err nm_check_sums(struct nm_check *c, struct nm_txn *txn)
     equal(c, "reused", n->reused, c->sum.reused);
     equal(c, "reused_in", n->reused_in, c->sum.reused_in);
     equal(c, "reused_out", n->reused_out, c->sum.reused_out);
+    equal(c, "shared", n->shared, c->sum.shared);
     equal(c, "tokens_in", n->tokens_in, c->sum.tokens_in);
     equal(c, "tokens_out", n->tokens_out, c->sum.tokens_out);
     equal(c, "cost_micros", n->cost_micros, c->sum.cost_micros);

@@ -195,6 +195,13 @@ static json_t *response_json(const struct nm_msg_response *r)
     nm_shape_set(o, "cost_micros", r->cost_micros);
     nm_shape_set(o, "body_bytes", r->body.len);
     json_object_set_new(o, "verifies", json_boolean(r->verifies));
+    json_object_set_new(o, "reused", json_boolean(r->reused));
+    if (r->reused || r->line > 1)
+        nm_shape_set(o, "reused_from", r->reused_from);
+    if (r->lines > 1) {
+        nm_shape_set(o, "line", r->line);
+        nm_shape_set(o, "lines", r->lines);
+    }
     json_object_set_new(o, "mentions", mentions_json(r));
     json_object_set_new(o, "span", json_pack("[I, I]", (json_int_t)r->span_start, (json_int_t)r->span_end));
     return o;
@@ -208,6 +215,8 @@ static enum nm_err peek_body(struct nm_broker *b, const json_t *request, uint64_
     bool there;
     (void)nm_desk_count(request, "offset", &offset);
     enum nm_err err = read_response(b, task, attempt, &r, &there, diag);
+    if (!err && there && r.line > 1) /* of the call that it shared */
+        err = read_response(b, r.reused_from, attempt, &r, &there, diag);
     if (err)
         return err;
     if (!there || offset > r.body.len) {

@@ -94,6 +94,17 @@ static enum nm_err heap_reserve(struct nm_queue *q, size_t n)
 
 /* ---- the one place where a state changes ----------------------------------------------------- */
 
+/* READY tasks that wait for the same thing; of the extra looks those come first, as no goal ends them. */
+static struct link *ready_list(struct nm_queue *q, const struct nm_queue_task *task)
+{
+    bool extra = nm_task_is_extra(task->task);
+    if (task->verify)
+        return extra ? q->looks.next : &q->looks;
+    if (task->share == NM_SHARE_RIDES || task->share == NM_SHARE_READS)
+        return task->share == NM_SHARE_RIDES ? &q->rides : &q->reads;
+    return extra ? &q->again : &q->ready;
+}
+
 static void leave_state(struct nm_queue *q, struct task *task)
 {
     link_remove(&task->link);
@@ -115,10 +126,7 @@ void nm_queue_enter(struct nm_queue *q, struct task *task, enum nm_task_state st
     task->since = q->now;
     q->counts[state]++;
     if (state == NM_TASK_READY) {
-        bool extra = nm_task_is_extra(task->view.task);
-        struct link *list = task->view.verify ? &q->looks : extra ? &q->again : &q->ready;
-        link_append(extra && task->view.verify ? list->next : list,
-                    &task->link); /* extra looks first: no goal ends them */
+        link_append(ready_list(q, &task->view), &task->link);
     } else if (state == NM_TASK_ACCEPTED) {
         link_append(&q->accepted, &task->link);
     } else if (state == NM_TASK_DELAYED) {
@@ -148,6 +156,8 @@ void nm_queue_move(struct nm_queue *q, struct task *task, enum event event, uint
         task->view.attempt++;
     if (event == ACCEPT || event == EXHAUST || event == BURY)
         task->view.verify = false;
+    if (event == ACCEPT || event == EXHAUST || event == BURY || event == REJECT)
+        nm_queue_share_end(q, task, event != BURY);
     nm_queue_enter(q, task, state, worker);
 }
 
@@ -165,6 +175,8 @@ struct nm_queue *nm_queue_new(const struct nm_queue_options *options)
     link_init(&q->ready);
     link_init(&q->again);
     link_init(&q->looks);
+    link_init(&q->rides);
+    link_init(&q->reads);
     link_init(&q->accepted);
     link_init(&q->dirty);
     link_init(&q->watch);
@@ -216,7 +228,8 @@ enum nm_err nm_queue_restore(struct nm_queue *queue, const struct nm_queue_task 
     queue->now = now;
     if (from->state < NM_TASK_READY || is_ended(from->state) || from->attempt == 0)
         return NM_EFORMAT;
-    if ((is_held(from->state) && from->worker == NM_QUEUE_NOBODY) || from->base >= from->attempt)
+    if ((is_held(from->state) && from->worker == NM_QUEUE_NOBODY) || from->base >= from->attempt ||
+        !nm_queue_is_share(from))
         return NM_EFORMAT;
     if (nm_map_get(&queue->open, from->task))
         return NM_EEXIST;

@@ -23,6 +23,12 @@
  * count as one attempt.  READY tasks that wait for a look have a list of their own, as another endpoint may be meant
  * for it.
  *
+ * One call may ask for the sentences of several tasks (`lines`), opened side by side.  The first one LEADS: it is
+ * leased, asked and answered like any other.  The others RIDE: READY, in a list of their own, leased to nobody, until
+ * the leader has its first answer.  Then they READ: a generator is to find their sentences in that answer, which
+ * takes no call, so nothing that holds up calls holds them up.  With its own first answer each of them is a task like
+ * any other.  Where the leader ends without an answer, or a batch takes it, all of them ask alone.
+ *
  * Two switches stop what would come next, and change no task: PAUSE (for whatever reason: generators get nothing
  * new; aligners go on) and DRAIN (nothing is opened; what is open is finished; then the phase is DRAINED).
  *
@@ -36,6 +42,7 @@
  *      goal.  No call is leased while accepted, aligning, done and leased ones together reach the goal.  Extra tasks
  *      (EXTRA in their number) are the caller's to open beyond it, and count beside: opened + extra = done + ...
  *   6. An ended task (DONE, DEAD, DROPPED) stays only until the next flush.
+ *   7. A task that RIDES has a leader that is open, LEADS, and has no answer yet.
  */
 #ifndef NM_BROKER_QUEUE_H
 #define NM_BROKER_QUEUE_H
@@ -95,9 +102,21 @@ struct nm_queue_options {
     uint64_t backlog_max; /* texts waiting for an aligner; none is opened beyond */
     uint64_t seed;        /* of the jitter */
     uint64_t generation;  /* of the tasks that are opened from now on */
+    uint32_t lines;       /* sentences that one call asks for; 0, 1: one */
     /* Of a replay, whose end must not depend on who is faster: every task that is opened is run to its end, goal or
      * not; it is COMPLETE when all have ended and no more may be opened, and never STUCK. */
     bool finishes;
+    /* Of a replay: which of how many sentences of one call is the task's, as it was then; NULL: as lines says. */
+    void (*shares)(void *ctx, uint64_t task, uint32_t *line, uint32_t *lines);
+    void *ctx;
+};
+
+/* How a task shares one call with those that were opened beside it; until its first answer.  Numbers are on disk. */
+enum nm_share {
+    NM_SHARE_NONE = 0,  /* its call is its own */
+    NM_SHARE_LEADS = 1, /* its call asks for the sentences of all of them */
+    NM_SHARE_RIDES = 2, /* that call is not answered yet */
+    NM_SHARE_READS = 3  /* its sentence is in the answer to that call */
 };
 
 /* One task, as it is written to the ledger. */
@@ -110,7 +129,16 @@ struct nm_queue_task {
     int64_t due_ms;    /* when DELAYED: not before this time */
     uint32_t base;     /* attempts that do not count: before it was kicked, and of texts that were then verified */
     bool verify;       /* the attempt asked for is a second look at the text of the one before */
+    enum nm_share share;
+    uint32_t line,
+        lines; /* unless NM_SHARE_NONE: which of how many sentences of the call is its; the leader's is 1 */
 };
+
+/* The task whose call this one shares. */
+static inline uint64_t nm_task_leader(const struct nm_queue_task *task)
+{
+    return task->share == NM_SHARE_NONE ? task->task : task->task - (task->line - 1);
+}
 
 struct nm_queue_hold {
     uint64_t task;
@@ -185,8 +213,8 @@ bool nm_queue_expire(struct nm_queue *queue, int64_t now, uint32_t *worker);
 enum nm_err nm_queue_set_role(struct nm_queue *queue, uint32_t worker, enum nm_queue_role role);
 
 /* nm_queue_assign - lease one task to one worker with credit left, workers in turn, texts to aligners first.  Opens a
- * new task if none waits and the goal needs it.  NM_ENOENT: nothing to do for anybody; NM_ENOMEM.  O(1), or O(log n)
- * where delayed tasks fall due. */
+ * new task if none waits and the goal needs it, with those that are to share its call.  NM_ENOENT: nothing to do for
+ * anybody; NM_ENOMEM.  O(1), or O(log n) where delayed tasks fall due. */
 enum nm_err nm_queue_assign(struct nm_queue *queue, int64_t now, struct nm_queue_lease *lease);
 
 /* nm_queue_assign_batch - the same for a batch with credit left: what holds up calls does not hold it up, but for the
@@ -208,6 +236,10 @@ void nm_queue_return(struct nm_queue *queue, uint32_t worker, uint64_t task);
 /* nm_queue_response - a generator's answer.  attempt beyond the present one is NM_VERDICT_UNKNOWN. */
 enum nm_verdict nm_queue_response(struct nm_queue *queue, uint32_t worker, uint64_t task, uint64_t attempt,
                                   enum nm_answer answer);
+
+/* nm_queue_part - whatever answers this task's call now has no sentence for those that ride with it: they ask alone.
+ */
+void nm_queue_part(struct nm_queue *queue, uint64_t task);
 
 /* nm_queue_failure - a call brought no answer: try again after retry_after_ms (0: exponential back-off with jitter;
  * -1: at once).  Ignored unless this worker holds that attempt; true: applied. */

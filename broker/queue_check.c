@@ -40,6 +40,13 @@ static enum nm_err check_task(const struct nm_queue *q, const struct task *task,
           nm_task_state_name(v->state), listed ? "no" : "a");
     if (v->state == NM_TASK_DELAYED)
         HOLDS(task->heap < q->n_delayed && q->delayed[task->heap] == task, "2: task %lu is not in the heap", v->task);
+    HOLDS(nm_queue_is_share(v), "7: task %lu shares a call as %d, line %u of %u, at attempt %u", v->task,
+          (int)v->share, v->line, v->lines, v->attempt);
+    if (v->share == NM_SHARE_RIDES) {
+        const struct task *leader = nm_map_get(&q->open, nm_task_leader(v));
+        HOLDS(leader && leader->view.share == NM_SHARE_LEADS && leader->view.lines == v->lines,
+              "7: task %lu rides with task %lu, which does not lead it", v->task, nm_task_leader(v));
+    }
     if (v->state >= NM_TASK_DONE)
         HOLDS(!link_is_alone(&task->dirty), "6: task %lu has ended and was not forgotten", v->task);
     return NM_OK;
@@ -112,6 +119,10 @@ enum nm_err nm_queue_check(const struct nm_queue *queue, struct nm_diag *diag)
     if (!err)
         err = check_list(&queue->looks, NM_TASK_READY, NM_QUEUE_NOBODY, diag);
     if (!err)
+        err = check_list(&queue->rides, NM_TASK_READY, NM_QUEUE_NOBODY, diag);
+    if (!err)
+        err = check_list(&queue->reads, NM_TASK_READY, NM_QUEUE_NOBODY, diag);
+    if (!err)
         err = check_list(&queue->accepted, NM_TASK_ACCEPTED, NM_QUEUE_NOBODY, diag);
     if (!err)
         err = check_order(queue, diag);
@@ -121,8 +132,9 @@ enum nm_err nm_queue_check(const struct nm_queue *queue, struct nm_diag *diag)
         HOLDS(counts[state] == queue->counts[state], "%lu tasks are %s, %lu are counted", counts[state],
               nm_task_state_name((enum nm_task_state)state), queue->counts[state]);
     HOLDS(held == counts[NM_TASK_LEASED] + counts[NM_TASK_ALIGNING], "1: %lu leases are held", held);
-    HOLDS(length(&queue->ready) + length(&queue->again) + length(&queue->looks) == counts[NM_TASK_READY],
-          "2: the ready lists");
+    uint64_t ready = length(&queue->ready) + length(&queue->again) + length(&queue->looks) + length(&queue->rides) +
+                     length(&queue->reads);
+    HOLDS(ready == counts[NM_TASK_READY], "2: the ready lists");
     HOLDS(length(&queue->accepted) == counts[NM_TASK_ACCEPTED], "2: the accepted list");
     HOLDS(queue->n_delayed == counts[NM_TASK_DELAYED], "2: the heap of delayed tasks");
     HOLDS(credit == queue->generator_credit, "the generators' credit is %lu, %lu is counted", credit,

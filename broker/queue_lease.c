@@ -42,13 +42,34 @@ static enum nm_err next_look(struct nm_queue *q, struct task **task)
     return !has_enough(q) || nm_task_is_extra((*task)->view.task) ? NM_OK : NM_ENOENT;
 }
 
+/* The next task of the plan that is to be leased. */
+static enum nm_err open_next(struct nm_queue *q, enum nm_queue_role role, struct task **task)
+{
+    while (may_open(q, role)) {
+        enum nm_err err = nm_queue_open(q, role == NM_QUEUE_BATCH, task);
+        if (err || *task)
+            return err;
+    }
+    return NM_ENOENT;
+}
+
+/* What was answered already takes no call: only an operator holds it up. */
+static enum nm_err next_read(struct nm_queue *q, struct task **task)
+{
+    if (link_is_alone(&q->reads) || link_is_alone(&q->hungry[NM_QUEUE_GENERATOR]) ||
+        (q->paused & NM_PAUSE_OPERATOR) != 0 || has_enough(q))
+        return NM_ENOENT;
+    *task = OWNER_OF(q->reads.next, struct task, link);
+    return NM_OK;
+}
+
 /* role: who asks, a generator or a batch; paused: for it. */
 static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool paused, int64_t now,
                              struct task **task)
 {
     while (q->n_delayed && q->delayed[0]->view.due_ms <= now)
         nm_queue_move(q, q->delayed[0], DUE, NM_QUEUE_NOBODY);
-    if (role == NM_QUEUE_GENERATOR && next_look(q, task) == NM_OK)
+    if (role == NM_QUEUE_GENERATOR && (next_read(q, task) == NM_OK || next_look(q, task) == NM_OK))
         return NM_OK;
     if (paused || link_is_alone(&q->hungry[role]))
         return NM_ENOENT;
@@ -62,14 +83,7 @@ static enum nm_err next_call(struct nm_queue *q, enum nm_queue_role role, bool p
         *task = OWNER_OF(q->ready.next, struct task, link);
         return NM_OK;
     }
-    if (!may_open(q, role))
-        return NM_ENOENT;
-    enum nm_err err = nm_queue_task_add(q, q->options.generation << NM_TASK_GENERATION | q->totals.opened, task);
-    if (!err) {
-        q->totals.opened++;
-        nm_queue_enter(q, *task, NM_TASK_READY, NM_QUEUE_NOBODY);
-    }
-    return err;
+    return open_next(q, role, task);
 }
 
 bool nm_queue_wants_extra(const struct nm_queue *queue)
@@ -109,6 +123,8 @@ static void lease_to_next(struct nm_queue *q, struct task *task, struct nm_queue
 {
     struct worker *w = OWNER_OF(q->hungry[lease->role].next, struct worker, hungry);
     lease->worker = w->number;
+    if (lease->role == NM_QUEUE_BATCH) /* a line of its file asks for one sentence */
+        nm_queue_share_end(q, task, false);
     nm_queue_move(q, task, LEASE, lease->worker);
     if (!link_is_alone(&w->hungry))
         link_append(&q->hungry[lease->role], &w->hungry); /* the others first */

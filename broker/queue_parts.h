@@ -35,7 +35,7 @@ struct nm_queue {
     struct nm_queue_totals totals;
     struct nm_map open;
     uint64_t counts[NM_TASK_STATES];
-    struct link ready, again, looks, accepted, dirty, watch, hungry[NM_QUEUE_ROLES];
+    struct link ready, again, looks, rides, reads, accepted, dirty, watch, hungry[NM_QUEUE_ROLES];
     struct task **delayed; /* a binary heap by due_ms */
     size_t n_delayed, cap_delayed;
     struct worker **workers; /* by number; NULL: never heard of */
@@ -94,6 +94,13 @@ enum nm_task_state nm_queue_transition(enum nm_task_state state, enum event even
 void nm_queue_move(struct nm_queue *queue, struct task *task, enum event event, uint32_t worker);
 void nm_queue_enter(struct nm_queue *queue, struct task *task, enum nm_task_state state, uint32_t worker);
 enum nm_err nm_queue_task_add(struct nm_queue *queue, uint64_t index, struct task **task);
+
+/* queue_share.c: open - the next task of the plan, with as many beside it as one call asks for (alone: none); NULL:
+ * it is not to be leased now.  NM_ENOMEM.  share_end - those that ride with it go on their own way; answered: to its
+ * answer. is_share - a record that can be. */
+enum nm_err nm_queue_open(struct nm_queue *queue, bool alone, struct task **next);
+void nm_queue_share_end(struct nm_queue *queue, struct task *leader, bool answered);
+bool nm_queue_is_share(const struct nm_queue_task *task);
 
 /* queue_workers.c: worker - NULL: never heard of.  set_hungry - listed as such exactly if it is.  note_heard - last
  * of those that are watched. */

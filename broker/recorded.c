@@ -13,6 +13,7 @@ enum { PIECE = 1 << 16 };
 struct line {
     uint64_t task, attempt;
     size_t start, len;
+    uint32_t nth, of; /* sentences of its call */
 };
 
 struct nm_recorded {
@@ -109,13 +110,19 @@ static enum nm_err add_line(struct nm_recorded *r, const json_t *o, size_t start
 {
     bool bad = false;
     uint64_t key;
-    struct line line = {.task = number(o, "task", &bad), .attempt = number(o, "attempt", &bad), start, len};
+    struct line line = {
+        .task = number(o, "task", &bad), .attempt = number(o, "attempt", &bad), .start = start, .len = len};
+    if (json_object_get(o, "lines")) {
+        line.nth = (uint32_t)number(o, "line", &bad);
+        line.of = (uint32_t)number(o, "lines", &bad);
+        bad = bad || line.nth < 1 || line.nth > line.of || line.of > NM_LINES_MAX || line.nth > line.task + 1;
+    }
     const struct line *last = r->n ? &r->lines[r->n - 1] : NULL;
     uint64_t opened = nm_task_is_extra(line.task) ? r->head.extra : r->head.tasks;
     bool ordered = !last || last->task < line.task || (last->task == line.task && last->attempt < line.attempt);
     if (bad || line.attempt == 0 || !ordered || nm_task_index(line.task) >= opened || nm_task_generation(line.task))
         return NM_EFORMAT;
-    if (!read_hex(o, "key", &key) || !has_answer(o))
+    if (line.nth <= 1 && (!read_hex(o, "key", &key) || !has_answer(o)))
         return NM_EFORMAT;
     if (r->n == r->cap) {
         size_t cap = r->cap ? 2 * r->cap : 1024;
@@ -211,6 +218,19 @@ static int by_attempt(const void *a, const void *b)
     return (x->attempt > y->attempt) - (x->attempt < y->attempt);
 }
 
+static const struct line *find_line(const struct nm_recorded *r, uint64_t task, uint64_t attempt)
+{
+    const struct line wanted = {.task = task, .attempt = attempt};
+    return r->n ? bsearch(&wanted, r->lines, r->n, sizeof wanted, by_attempt) : NULL;
+}
+
+void nm_recorded_shares(const struct nm_recorded *r, uint64_t task, uint32_t *line, uint32_t *lines)
+{
+    const struct line *found = find_line(r, task, 1);
+    *line = found && found->of > 1 ? found->nth : 0;
+    *lines = found && found->of > 1 ? found->of : 0;
+}
+
 static struct nm_str copy(const json_t *value, struct nm_arena *arena)
 {
     size_t len = json_string_length(value);
@@ -259,8 +279,7 @@ static enum nm_err take(const json_t *o, struct nm_arena *arena, struct nm_recor
 enum nm_err nm_recorded_get(const struct nm_recorded *r, uint64_t task, uint64_t attempt, struct nm_arena *arena,
                             struct nm_recorded_answer *out)
 {
-    const struct line wanted = {.task = task, .attempt = attempt};
-    const struct line *line = r->n ? bsearch(&wanted, r->lines, r->n, sizeof wanted, by_attempt) : NULL;
+    const struct line *line = find_line(r, task, attempt);
     *out = (struct nm_recorded_answer){.answer = {.task = task}};
     if (!line)
         return NM_ENOENT;

@@ -12,7 +12,8 @@
  * the seed "salt" where there is one; constraint: "none" if absent; answer: the chat completion, without what nobody
  * looks at; or raw: another body, as text; or status, rule and detail where there is no text to judge; refused:
  * {rule, detail} of a text that was accepted but for what had been accepted before it; entities: of an extra task's
- * first.
+ * first; line, lines: of the first answer to a task whose call asked for several sentences.  With a line after the
+ * first there is no key and no answer: it is that of the task whose line is the first.
  */
 #ifndef NM_BROKER_RECORDED_H
 #define NM_BROKER_RECORDED_H
@@ -46,6 +47,9 @@ void nm_recorded_destroy(struct nm_recorded **recorded);
 
 const struct nm_recorded_head *nm_recorded_head(const struct nm_recorded *recorded);
 bool nm_recorded_unfinished(const struct nm_recorded *recorded, uint64_t task);
+
+/* nm_recorded_shares - which of how many sentences of one call was the task's; 0 of 0: it was its alone. */
+void nm_recorded_shares(const struct nm_recorded *recorded, uint64_t task, uint32_t *line, uint32_t *lines);
 
 /* Of one attempt. */
 struct nm_recorded_answer {

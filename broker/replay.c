@@ -7,7 +7,8 @@
  *   - the tasks are those that the recorded run had opened, each run to its end: where the goal is the recorded one,
  *     all of them; where it is another, they are opened in order while those that are accepted or may still be are
  *     fewer than the goal, which leaves the first so many that can be accepted;
- *   - a task that the recorded run had not finished is buried, and extra tasks ask for what they asked for then.
+ *   - a task that the recorded run had not finished is buried, and extra tasks ask for what they asked for then;
+ *   - a call asks for the sentences that it asked for then.
  */
 #include <string.h>
 
@@ -54,6 +55,12 @@ uint64_t nm_replay_goal(const struct nm_broker *b, uint64_t goal)
 bool nm_replay_skips(const struct nm_broker *b, uint64_t task)
 {
     return b->replay && nm_recorded_unfinished(b->replay, without_generation(task));
+}
+
+void nm_replay_shares(void *ctx, uint64_t task, uint32_t *line, uint32_t *lines)
+{
+    const struct nm_broker *b = ctx;
+    nm_recorded_shares(b->replay, without_generation(task), line, lines);
 }
 
 /* ---- extra tasks ----------------------------------------------------------------------------- */

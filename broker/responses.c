@@ -178,14 +178,18 @@ static enum nm_err put_answer(struct export *e, const struct nm_msg_response *r,
     if (is(r->rule, NM_NOT_RECORDED))
         return NM_OK;
     json_t *o = json_pack("{s:I, s:I}", "task", (json_int_t)r->task, "attempt", (json_int_t)r->attempt);
-    bool keyed = set_key(e, r, o);
+    bool shared = r->line > 1, keyed = shared || set_key(e, r, o); /* the first one's has the answer */
+    if (r->lines > 1) {
+        json_object_set_new(o, "line", json_integer((json_int_t)r->line));
+        json_object_set_new(o, "lines", json_integer((json_int_t)r->lines));
+    }
     json_object_set_new(o, "endpoint", json_stringn(r->endpoint.ptr, r->endpoint.len));
     if (!is(r->constraint, "none"))
         json_object_set_new(o, "constraint", json_stringn(r->constraint.ptr, r->constraint.len));
     if (nm_task_is_extra(r->task) && r->attempt == 1) /* what it asks for follows from nothing else */
         set_entities(r, o);
     set_refusal(r, o);
-    bool text = set_answer(r, o);
+    bool text = shared || set_answer(r, o);
     e->unkeyed += !keyed;
     e->no_text += keyed && !text;
     if (!keyed || !text) {

@@ -3,7 +3,8 @@
  * A task of the new generation stands at the same place of the plan as one of an old generation, and where nothing
  * that its request is made of has changed, the request is the same to the byte: the generator finds out, which alone
  * knows requests, by their hashes.  One answer never makes two samples of a data set: it is offered only where every
- * older task at that place is set aside, and to that place's task alone.
+ * older task at that place is set aside, and to that place's task alone (and to those that share its call: then at
+ * all of their places).
  */
 #include <string.h>
 
@@ -31,6 +32,15 @@ static enum nm_err is_aside(struct nm_broker *b, uint64_t task, bool *aside, str
     return err;
 }
 
+/* And those that share its call. */
+static enum nm_err are_aside(struct nm_broker *b, uint64_t task, uint64_t lines, bool *aside, struct nm_diag *diag)
+{
+    enum nm_err err = is_aside(b, task, aside, diag);
+    for (uint64_t i = 1; i < lines && !err && *aside; i++)
+        err = is_aside(b, task + i, aside, diag);
+    return err;
+}
+
 /* Its answer to that attempt, if there is one that is worth another look. */
 static enum nm_err add_answer(struct nm_broker *b, uint64_t task, struct nm_msg_task *msg, size_t *bytes,
                               struct nm_diag *diag)
@@ -40,7 +50,7 @@ static enum nm_err add_answer(struct nm_broker *b, uint64_t task, struct nm_msg_
     if (err)
         return err == NM_ENOENT ? NM_OK : err;
     *bytes += r.body.len;
-    if (r.request == 0 || r.status != 200 || is_known(msg, r.request) || *bytes > BODIES_MAX)
+    if (r.request == 0 || r.status != 200 || r.line > 1 || is_known(msg, r.request) || *bytes > BODIES_MAX)
         return NM_OK;
     msg->answers[msg->n_answers++] =
         (struct nm_msg_answer){.task = task, .request = r.request, .endpoint = r.endpoint, .body = r.body};
@@ -63,7 +73,7 @@ enum nm_err nm_reuse_offer(struct nm_broker *b, struct nm_msg_task *msg, struct 
     enum nm_err err = NM_OK;
     while (!err && generation-- > 0) {
         uint64_t task = generation << NM_TASK_GENERATION | place;
-        err = is_aside(b, task, &aside, diag);
+        err = are_aside(b, task, msg->lines, &aside, diag);
         if (!err && !aside) { /* its sample stays, and may be made of the same answer as one of an older generation */
             msg->n_answers = 0;
             return NM_OK;

@@ -245,6 +245,7 @@ static void set_counters(const struct nm_broker *b, json_t *o)
     nm_shape_set(o, "reused", c->reused);
     nm_shape_set(o, "reused_tokens_in", c->reused_in);
     nm_shape_set(o, "reused_tokens_out", c->reused_out);
+    nm_shape_set(o, "shared", c->shared);
     json_object_set_new(o, "accepted_share", json_real(c->calls ? (double)c->accepted / (double)c->calls : 0));
     json_object_set_new(o, "rejected_by_rule", rules_json(b));
     if (b->dedup)

@@ -65,6 +65,7 @@ struct table {
      .max = (limit),                                                                                                 \
      .item = &of##_table},
 #define FIELD_LIST_answer(owner, member, limit) FIELD_LIST(owner, member, limit, answer)
+#define FIELD_LIST_ask(owner, member, limit) FIELD_LIST(owner, member, limit, ask)
 #define FIELD_LIST_entity(owner, member, limit) FIELD_LIST(owner, member, limit, entity)
 #define FIELD_LIST_hold(owner, member, limit) FIELD_LIST(owner, member, limit, hold)
 #define FIELD_LIST_aligner(owner, member, limit) FIELD_LIST(owner, member, limit, aligner)
@@ -88,6 +89,10 @@ TABLE(answer)
 #define F(kind, member, limit) FIELD_##kind(entity, member, limit)
 static const struct field entity_fields[] = {NM_FIELDS_entity(F)};
 TABLE(entity)
+#undef F
+#define F(kind, member, limit) FIELD_##kind(ask, member, limit)
+static const struct field ask_fields[] = {NM_FIELDS_ask(F)};
+TABLE(ask)
 #undef F
 #define F(kind, member, limit) FIELD_##kind(hold, member, limit)
 static const struct field hold_fields[] = {NM_FIELDS_hold(F)};

@@ -26,6 +26,7 @@ enum {
     NM_LINE_MAX = 4096,
     NM_LIST_MAX = 1 << 20, /* items in one list */
     NM_ANSWERS_MAX = 8,    /* earlier answers in one task */
+    NM_LINES_MAX = 20,     /* sentences that one call asks for */
     NM_NOTES_MAX = 64,     /* kinds of spans that are counted */
     NM_SPANS_MAX = 4096,   /* mentions in one text */
     NM_FINGERPRINT_MAX = 1024
@@ -91,13 +92,24 @@ struct nm_str nm_str(const char *s);
 #define NM_FIELDS_span(X) X(U64, start, 0) X(U64, end, 0) X(U64, type, 0) X(U64, state, 0)
 
 /* One answer to an earlier generation's request for the same place of the plan, or of the run that is replayed: it is
- * used again if the request is the same.  request: as in a response.  Of a replay alone: request is the hash of the
- * request's body with the seed salt (0: a response's body_key); constraint: as in a response; status, rule, detail: of
- * an answer that holds no text to judge. */
+ * used again if the request is the same; or to the call that this task shared.  request: as in a response.  Of a replay
+ * alone: request is the hash of the request's body with the seed salt (0: a response's body_key); status, rule, detail:
+ * of an answer that holds no text to judge.  constraint, prompt_hash, seed: as in a response. */
 #define NM_FIELDS_answer(X)                                                                                          \
     X(U64, task, 0) X(U64, request, 0) X(STR, endpoint, NM_NAME_MAX) X(BIN, body, NM_BODY_MAX) \
     X(U64, salt, 0) X(STR, constraint, NM_NAME_MAX) X(U64, status, 0) X(STR, rule, NM_NAME_MAX) \
-    X(STR, detail, NM_LINE_MAX)
+    X(STR, detail, NM_LINE_MAX) X(STR, prompt_hash, NM_NAME_MAX) X(U64, seed, 0)
+
+/* One more sentence that a call asks for, as a task says it of its own. */
+#define NM_FIELDS_ask(X)                                                                                             \
+    X(U64, seed, 0)                                                                                                  \
+    X(LIST_entity, entities, 256)                                                                                    \
+    X(BOOL, negative, 0)                                                                                             \
+    X(STR, style, NM_LINE_MAX)                                                                                       \
+    X(STR, section, NM_LINE_MAX)                                                                                     \
+    X(U64, min_words, 0)                                                                                             \
+    X(U64, max_words, 0)                                                                                             \
+    X(STR, decoy, NM_LINE_MAX)
 
 /* How many spans of a text there are of one kind: "masked", or the note of a mention. */
 #define NM_FIELDS_count(X) X(STR, name, NM_NAME_MAX) X(U64, n, 0)
@@ -145,7 +157,9 @@ struct nm_str nm_str(const char *s);
  * (empty: anywhere); prompt_max: tokens that the prompt may have at most (0: any); answers: what is on record for earlier
  * requests at this place of the plan; decoy: a word that looks like an
  * entity and is to stand there as none; feedback_start, feedback_end: the characters of feedback_text that the rule is
- * about; verify: no new text, but a second look at feedback_text, whose mentions so far are mentions. */
+ * about; verify: no new text, but a second look at feedback_text, whose mentions so far are mentions; line, lines: the
+ * call asks for so many sentences, of which this task's is the line-th (0, 0: for its alone); asks: the others, with the
+ * first; with a later line no call is to be made: the answer to it is the one in answers. */
 #define NM_FIELDS_task(X)                                                                                            \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -167,7 +181,10 @@ struct nm_str nm_str(const char *s);
     X(U64, feedback_start, 0) \
     X(U64, feedback_end, 0) \
     X(BOOL, verify, 0) \
-    X(LIST_span, mentions, NM_SPANS_MAX)
+    X(LIST_span, mentions, NM_SPANS_MAX) \
+    X(U64, line, 0) \
+    X(U64, lines, 0) \
+    X(LIST_ask, asks, NM_LINES_MAX)
 
 /* generator -> broker: an answered call, accepted or not; also the record in the response log.
  * rule, detail: why it was rejected; body: the raw HTTP body; created_ms: Unix time; cost_micros: millionths of the
@@ -177,8 +194,9 @@ struct nm_str nm_str(const char *s);
  * and the request's body; reused: no call was made, the body is that of the answer to task reused_from;
  * span_start, span_end: the characters of text that the rule is about; verifies: it is the second look at the text of
  * the attempt before.  The rule NM_UNVERIFIED asks for that look.  prompt: of a last try that was rejected, role by
- * role: the dead letter has it.  body_key: XXH3-64 of the request's body alone, wherever it was sent (0: not known).
- */
+ * role: the dead letter has it; line, lines: as in the task: with a line after the first no call was made, the body is
+ * not repeated, and reused_from is the task whose call it was.  body_key: XXH3-64 of the
+ * request's body alone, wherever it was sent (0: not known). */
 #define NM_FIELDS_response(X)                                                                                        \
     X(U64, task, 0)                                                                                                  \
     X(U64, attempt, 0)                                                                                               \
@@ -210,7 +228,9 @@ struct nm_str nm_str(const char *s);
     X(U64, span_end, 0) \
     X(BOOL, verifies, 0) \
     X(STR, prompt, NM_TEXT_MAX) \
-    X(U64, body_key, 0)
+    X(U64, body_key, 0) \
+    X(U64, line, 0) \
+    X(U64, lines, 0)
 
 /* generator -> broker: a call that brought no answer; burns no attempt.
  * kind: "connect", "timeout", "cut", "http", "garbage", "quota", "shutdown", "unsent", "canary"; fatal: this endpoint
@@ -351,6 +371,9 @@ struct nm_str nm_str(const char *s);
 #define NM_MEMBER_LIST_answer(name)                                                                                  \
     struct nm_msg_answer *name;                                                                                      \
     size_t n_##name;
+#define NM_MEMBER_LIST_ask(name)                                                                                     \
+    struct nm_msg_ask *name;                                                                                         \
+    size_t n_##name;
 #define NM_MEMBER_LIST_entity(name)                                                                                  \
     struct nm_msg_entity *name;                                                                                      \
     size_t n_##name;
@@ -380,6 +403,7 @@ struct nm_str nm_str(const char *s);
 
 NM_STRUCT(answer);
 NM_STRUCT(entity);
+NM_STRUCT(ask);
 NM_STRUCT(hold);
 NM_STRUCT(aligner);
 NM_STRUCT(token);

@@ -91,7 +91,8 @@ struct nm_project_generation {
     double negatives;         /* share of samples that hold no entity */
     double hard_negatives;    /* share of those that are to use a word which only looks like one */
     struct nm_range words;    /* in a sentence */
-    uint32_t attempts;        /* answered calls a task may use */
+    uint32_t sentences_per_call;
+    uint32_t attempts; /* answered calls a task may use */
     enum nm_constrain constrain;
     bool reuse;   /* a request that was answered in an earlier generation is not sent again */
     char *replay; /* the response log of another run, relative to the project: no call is made; NULL: none */
@@ -112,6 +113,9 @@ struct nm_project_validation {
     double distinct_words;    /* a smaller share of different words, of 16 and more */
     double compression;       /* a higher ratio of the text's length to its deflated length, of 100 bytes and more */
 };
+
+/* Sentences that one call may ask for. */
+enum { NM_SENTENCES_PER_CALL_MAX = 20 };
 
 enum nm_verify { NM_VERIFY_OFF, NM_VERIFY_MASK, NM_VERIFY_DROP };
 

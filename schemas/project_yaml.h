@@ -41,7 +41,7 @@ struct raw_generation {
     struct raw_exemplars *exemplars;
     struct raw_range *entities, *words;
     double *negatives, *hard_negatives;
-    uint32_t *attempts;
+    uint32_t *attempts, *sentences_per_call;
     char **styles, **sections;
     uint32_t styles_count, sections_count;
 };

@@ -10,6 +10,8 @@ a regular expression is held against what it wrote.
 
 labels: {word: type}, what it knows when it is to list a text's entities, or to mark them; but not those in blind.  looks:
 the bodies that asked for such a list.
+
+Asked for several sentences it writes a numbered line for each; a share of the lines, skip_share, it leaves out.
 """
 
 import hashlib
@@ -33,9 +35,9 @@ class FakeLLM:
     """with FakeLLM(words) as llm: llm.url, llm.bodies, llm.faults."""
 
     def __init__(self, words, delay=0.0, reject_share=0.0, port=0, honours=None, refuses=(), labels=None,
-                 blind=()):
+                 blind=(), skip_share=0.0):
         self.words = sorted(words, key=len, reverse=True)
-        self.delay, self.reject_share = delay, reject_share
+        self.delay, self.reject_share, self.skip_share = delay, reject_share, skip_share
         self.honours, self.refuses = honours, refuses
         self.labels, self.blind, self.looks = labels or {}, set(blind), []
         self.faults, self.steady, self.retry_after = [], None, 1
@@ -100,7 +102,13 @@ class FakeLLM:
             return value
         if self.honours == "structured_outputs":
             return value["regex"]
-        return value["json_schema"]["schema"]["properties"]["sentence"]["pattern"]
+        return "\n".join(p["pattern"].strip("^$") for p in value["json_schema"]["schema"]["properties"].values())
+
+    def requests(self, user):
+        """What one call asks for: each sentence's request."""
+        if not user.startswith("Answer each of these "):
+            return [user]
+        return re.split(r"(?m)^\d+\. (?=Terms:)", user)[1:]
 
     def sentence(self, user, rng, form=None):
         if form and CANARY.decode() in form:
@@ -189,14 +197,19 @@ class FakeLLM:
                 self.complete(handler, self.listing(user))
                 return
             form = self.form(request)
-            text = self.sentence(user, rng, form)
+            texts = [self.sentence(part, rng, form) for part in self.requests(user)]
             if "[[" in request["messages"][0]["content"]:
-                text = self.mark(text)
-            if form and self.honours != "grammar" and not re.fullmatch(form.strip("^$"), text):
+                texts = [self.mark(text) for text in texts]
+            numbered = len(texts) > 1 and not (form and self.honours == "response_format")
+            lines = [f"{i}. {text}" if numbered else text for i, text in enumerate(texts, 1)]
+            if not form:
+                lines = [line for line in lines if len(lines) == 1 or rng.random() >= self.skip_share]
+            text = "\n".join(lines)
+            if form and self.honours != "grammar" and not re.fullmatch(form, text):
                 self.send(handler, 500, {"error": {"message": f"{text!r} is not of the form {form}"}})
                 return
             if form and self.honours == "response_format":
-                text = json.dumps({"sentence": text})
+                text = json.dumps({f"sentence_{i}" if len(texts) > 1 else "sentence": x for i, x in enumerate(texts, 1)})
             self.complete(handler, text)
 
     def complete(self, handler, text):

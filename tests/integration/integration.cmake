@@ -24,6 +24,7 @@ nm_python_test(training_stats)
 nm_python_test(generator TIMEOUT 300)
 nm_python_test(constraints TIMEOUT 300)
 nm_python_test(verification TIMEOUT 300)
+nm_python_test(sentences TIMEOUT 300)
 
 # What a ledger knows of calls, for test_hostile.py.
 add_executable(response_log integration/response_log.c)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "schemas"
 CONSTANTS = {"NM_TEXT_MAX": 1 << 20, "NM_BODY_MAX": 8 << 20, "NM_NAME_MAX": 256, "NM_LINE_MAX": 4096, "NM_LIST_MAX": 1 << 20,
-             "NM_NOTES_MAX": 64, "NM_SPANS_MAX": 4096, "NM_FINGERPRINT_MAX": 1024, "NM_ANSWERS_MAX": 8}
+             "NM_NOTES_MAX": 64, "NM_SPANS_MAX": 4096, "NM_FINGERPRINT_MAX": 1024, "NM_ANSWERS_MAX": 8, "NM_LINES_MAX": 20}
 
 
 def fields_in_header(text):

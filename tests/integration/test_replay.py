@@ -174,6 +174,27 @@ class Replay(ReplayCase):
             self.finish(self.start(copy))
             self.assertEqual(self.data(copy), self.data(project))
 
+    def test_several_sentences_from_one_call(self):
+        """Grouped as they were then, wherever the groups had ended at the goal, or were broken up."""
+        with Forgetful(FRUIT + TOWNS, delay=0.01, skip_share=0.15) as llm:
+            llm.faults = ["good", "garbage", "null"]
+            more = GENERATION.replace("attempts: 2", "attempts: 2, sentences_per_call: 4")
+            project = self.recorded(llm, samples=50, more=more, victims=("generator-1",))
+            file = self.export(project)
+            answers = self.lines(file)[1:]
+            self.assertLess(len([a for a in answers if "key" in a and a["attempt"] == 1]), 35)
+            self.assertTrue(any(a.get("line", 0) > 1 and "refused" in a for a in answers))
+            bought = len(llm.bodies)
+            copy = self.replaying(project, file, llm.url, "copy")
+            out, _ = self.finish(self.start(copy, "--generators", "3"))
+            self.assertEqual(self.data(copy), self.data(project))
+            self.check_ledger(copy)
+            less = self.replaying(project, file, llm.url, "less", "samples: 50", "samples: 21")
+            self.finish(self.start(less))
+            self.assertEqual(self.data(less)["train.jsonl"].splitlines(),
+                             self.data(project)["train.jsonl"].splitlines()[:21])
+            self.assertEqual(len(llm.bodies), bought)
+
     def test_what_is_not_recorded_is_counted_and_not_asked_twice(self):
         with FakeLLM(FRUIT + TOWNS, reject_share=0.2) as llm:
             project = self.recorded(llm, samples=30, more="generation: {domain: cooking}\n")

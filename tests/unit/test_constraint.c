@@ -19,8 +19,9 @@ static struct nm_buf out;
 
 static const char *form(enum nm_syntax syntax, const struct nm_grammar_term *terms, size_t n, size_t max)
 {
+    const struct nm_grammar_sentence sentence = {terms, n, 6, max};
     nm_buf_reset(&out);
-    assert_int_equal(nm_grammar_sentence(syntax, terms, n, 6, max, &out), NM_OK);
+    assert_int_equal(nm_grammar_sentences(syntax, &sentence, 1, &out), NM_OK);
     return nm_buf_str(&out);
 }
 
@@ -66,7 +67,8 @@ static void test_gbnf(void **state)
     struct nm_buf small;
     nm_buf_init(&small, 16);
     const struct nm_grammar_term term = {"aspirin", NULL};
-    assert_int_equal(nm_grammar_sentence(NM_SYNTAX_GBNF, &term, 1, 8, 30, &small), NM_ELIMIT);
+    const struct nm_grammar_sentence sentence = {&term, 1, 8, 30};
+    assert_int_equal(nm_grammar_sentences(NM_SYNTAX_GBNF, &sentence, 1, &small), NM_ELIMIT);
     nm_buf_reset(&out);
     assert_int_equal(nm_grammar_word(NM_SYNTAX_GBNF, "quokka", &out), NM_OK);
     assert_string_equal(nm_buf_str(&out), "root ::= \"quokka\" \n");
@@ -124,9 +126,55 @@ static void test_request(void **state)
     assert_string_equal(json_string_value(json_object_get(sentence, "pattern")), "^a\\.b$");
     json_decref(root);
     const struct nm_grammar_term odd = {"5\" wide", NULL};
-    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_RESPONSE_FORMAT, &odd, 1, 6, 30, &out), NM_EINVAL);
-    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_GRAMMAR, &odd, 1, 6, 30, &out), NM_OK);
-    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_NONE, &odd, 1, 6, 30, &out), NM_EINVAL);
+    const struct nm_grammar_sentence asked_for = {&odd, 1, 6, 30};
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_RESPONSE_FORMAT, &asked_for, 1, &out), NM_EINVAL);
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_GRAMMAR, &asked_for, 1, &out), NM_OK);
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_NONE, &asked_for, 1, &out), NM_EINVAL);
+}
+
+/* Several sentences, each with its own terms: numbered lines, or members of an object. */
+static void test_several(void **state)
+{
+    (void)state;
+    static const struct nm_grammar_term gout = {"gout", NULL}, aspirin = {"aspirin", NULL};
+    static const struct nm_grammar_sentence two[] = {{&gout, 1, 6, 30}, {&aspirin, 1, 6, 30}};
+    static const struct nm_prompt_message message = {NM_PROMPT_USER, "x", NULL};
+    nm_buf_reset(&out);
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_STRUCTURED_OUTPUTS, two, 2, &out), NM_OK);
+    const char *re = nm_buf_str(&out);
+    assert_true(matches(re, "1. Five men had gout in one year.\n2. They were given aspirin for a month."));
+    assert_false(matches(re, "1. Five men had gout in one year.\n2. They were given gout for a month."));
+    assert_false(matches(re, "1. Five men had gout in one year."));
+    nm_buf_reset(&out);
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_GRAMMAR, two, 2, &out), NM_OK);
+    const char *gbnf = nm_buf_str(&out);
+    assert_memory_equal(gbnf, "root ::= \"1. \" (", strlen("root ::= \"1. \" ("));
+    assert_true(strstr(gbnf, "\"gout\"") < strstr(gbnf, "\"\\n2. \""));
+    assert_true(strstr(gbnf, "\"\\n2. \"") < strstr(gbnf, "\"aspirin\""));
+    assert_true(strstr(gbnf, "\"aspirin\"") < strchr(gbnf, '\n')); /* all of it one rule */
+    struct nm_buf form_of_two;
+    nm_buf_init(&form_of_two, 1 << 16);
+    assert_int_equal(nm_constraint_form(NM_CONSTRAINT_RESPONSE_FORMAT, two, 2, &form_of_two), NM_OK);
+    struct nm_chat_request request = {.model = "m",
+                                      .messages = &message,
+                                      .n_messages = 1,
+                                      .constraint = NM_CONSTRAINT_RESPONSE_FORMAT,
+                                      .form = nm_buf_str(&form_of_two)};
+    nm_buf_reset(&out);
+    assert_int_equal(nm_chat_write(&request, &out), NM_OK);
+    json_t *root = json_loadb(out.data, out.len, 0, NULL);
+    json_t *properties = NULL, *required = NULL;
+    assert_int_equal(json_unpack(root, "{s:{s:{s:{s:o, s:o}}}}", "response_format", "json_schema", "schema",
+                                 "properties", &properties, "required", &required),
+                     0);
+    assert_int_equal(json_object_size(properties), 2);
+    assert_int_equal(json_array_size(required), 2);
+    assert_string_equal(json_string_value(json_array_get(required, 1)), "sentence_2");
+    const char *second = json_string_value(json_object_get(json_object_get(properties, "sentence_2"), "pattern"));
+    assert_non_null(strstr(second, "aspirin"));
+    assert_null(strstr(second, "gout"));
+    json_decref(root);
+    nm_buf_clean_up(&form_of_two);
 }
 
 static void test_unwrap(void **state)
@@ -137,14 +185,22 @@ static void test_unwrap(void **state)
     nm_arena_init(&arena, 0);
     const char *text = " {\"sentence\": \"A \\\"b\\\".\"}";
     size_t len = strlen(text);
-    assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, &text, &len, &arena), NM_OK);
+    assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, 0, 0, &text, &len, &arena), NM_OK);
     assert_string_equal(text, "A \"b\".");
     assert_int_equal(len, 6);
+    static const char several[] = "{\"sentence_1\": \"One.\", \"sentence_2\": \"Two.\"}";
+    text = several;
+    len = strlen(text);
+    assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, 2, 3, &text, &len, &arena), NM_OK);
+    assert_string_equal(text, "Two.");
+    text = several;
+    len = strlen(text);
+    assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, 3, 3, &text, &len, &arena), NM_EFORMAT);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         text = bad[i];
         len = strlen(text);
-        assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, &text, &len, &arena), NM_EFORMAT);
-        assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_GRAMMAR, &text, &len, &arena), NM_OK);
+        assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_RESPONSE_FORMAT, 0, 0, &text, &len, &arena), NM_EFORMAT);
+        assert_int_equal(nm_constraint_unwrap(NM_CONSTRAINT_GRAMMAR, 0, 0, &text, &len, &arena), NM_OK);
         assert_ptr_equal(text, bad[i]);
     }
     nm_arena_clean_up(&arena);
@@ -194,8 +250,9 @@ static void test_canary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),  cmocka_unit_test(test_gbnf),   cmocka_unit_test(test_regex),
-        cmocka_unit_test(test_request), cmocka_unit_test(test_unwrap), cmocka_unit_test(test_canary),
+        cmocka_unit_test(test_bounds),  cmocka_unit_test(test_gbnf),    cmocka_unit_test(test_regex),
+        cmocka_unit_test(test_request), cmocka_unit_test(test_several), cmocka_unit_test(test_unwrap),
+        cmocka_unit_test(test_canary),
     };
     nm_buf_init(&out, 1 << 16);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

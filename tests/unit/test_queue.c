@@ -614,6 +614,45 @@ static void set(struct model *m, struct model_task *t, enum nm_task_state state,
     t->changed = true;
 }
 
+/* Those that ride with it go on their own way, or to its answer. */
+static void model_share_end(struct model *m, struct model_task *t, bool answered)
+{
+    for (uint32_t i = 1; t->view.share == NM_SHARE_LEADS && i < t->view.lines; i++) {
+        struct model_task *other = t + i;
+        if (other->view.share != NM_SHARE_RIDES)
+            continue;
+        other->view.share = answered ? NM_SHARE_READS : NM_SHARE_NONE;
+        if (!answered)
+            other->view.line = other->view.lines = 0;
+        if (other->view.state == NM_TASK_READY)
+            other->order = ++m->clock;
+        other->changed = true;
+    }
+    t->view.share = NM_SHARE_NONE;
+    t->view.line = t->view.lines = 0;
+}
+
+/* The next ones of the plan that one call asks for; the first of them. */
+static struct model_task *model_open(struct model *m)
+{
+    uint64_t lines = m->options.lines > 1 ? m->options.lines : 1, n = lines - m->totals.opened % lines;
+    uint64_t needed = m->options.goal - (m->totals.opened - m->totals.dead - m->totals.dropped);
+    uint64_t left = m->options.opened_max - m->totals.opened;
+    n = n < needed ? n : needed;
+    n = n < left ? n : left;
+    struct model_task *first = &m->tasks[m->totals.opened];
+    for (uint32_t i = 0; i < n; i++) {
+        first[i].view = (struct nm_queue_task){.task = m->totals.opened++, .attempt = 1};
+        set(m, &first[i], NM_TASK_READY, NOBODY);
+        if (n == 1)
+            continue;
+        first[i].view.share = i == 0 ? NM_SHARE_LEADS : NM_SHARE_RIDES;
+        first[i].view.line = i + 1;
+        first[i].view.lines = (uint32_t)n;
+    }
+    return first;
+}
+
 static void model_give_back(struct model *m, struct model_task *t)
 {
     set(m, t, t->view.state == NM_TASK_LEASED ? NM_TASK_READY : NM_TASK_ACCEPTED, NOBODY);
@@ -714,13 +753,15 @@ static struct model_task *oldest(struct model *m, enum nm_task_state state)
     return best;
 }
 
-/* Texts to be verified come before texts to be made. */
-static struct model_task *oldest_look(struct model *m)
+/* Of the READY ones, those of a kind. */
+static struct model_task *oldest_ready(struct model *m, enum nm_share share, bool verify)
 {
     struct model_task *best = NULL;
     for (uint64_t i = 0; i < m->totals.opened; i++) {
         struct model_task *t = &m->tasks[i];
-        if (t->view.state == NM_TASK_READY && t->view.verify && (!best || t->order < best->order))
+        bool leads = t->view.share == NM_SHARE_LEADS && share == NM_SHARE_NONE;
+        if (t->view.state == NM_TASK_READY && t->view.verify == verify && (t->view.share == share || leads) &&
+            (!best || t->order < best->order))
             best = t;
     }
     return best;
@@ -746,15 +787,15 @@ static void event_assign(struct model *m)
         model_fall_due(m);
         uint64_t secured =
             m->totals.done + count(m, NM_TASK_ACCEPTED) + count(m, NM_TASK_ALIGNING) + count(m, NM_TASK_LEASED);
-        if (model_hungry(m, false) && secured < m->options.goal && !m->paused[0] && !m->paused[1]) {
-            expected = oldest_look(m);
+        bool wanted = model_hungry(m, false) && secured < m->options.goal;
+        if (wanted && !m->paused[1]) /* what was answered comes first, and needs no endpoint */
+            expected = oldest_ready(m, NM_SHARE_READS, false);
+        if (wanted && !expected && !m->paused[0] && !m->paused[1]) {
+            expected = oldest_ready(m, NM_SHARE_NONE, true); /* then texts to be verified */
             if (!expected)
-                expected = oldest(m, NM_TASK_READY);
-            if (!expected && model_may_open(m)) {
-                expected = &m->tasks[m->totals.opened];
-                expected->view = (struct nm_queue_task){
-                    .task = m->totals.opened++, .attempt = 1, .worker = NOBODY, .state = NM_TASK_READY};
-            }
+                expected = oldest_ready(m, NM_SHARE_NONE, false);
+            if (!expected && model_may_open(m))
+                expected = model_open(m);
         }
     }
     assert_int_equal(err, expected ? NM_OK : NM_ENOENT);
@@ -810,6 +851,7 @@ static void event_response(struct model *m)
         m->totals.duplicates++;
     } else {
         expected = model_took(m, t->view.state == NM_TASK_LEASED && t->view.worker == worker);
+        model_share_end(m, t, true);
         t->view.failures = 0;
         bool look = answer == NM_ANSWER_UNVERIFIED && !t->view.verify;
         t->view.verify = look;
@@ -888,6 +930,9 @@ static enum nm_err save(void *ctx, const struct nm_queue_task *view)
     assert_int_equal(t->view.failures, view->failures);
     assert_int_equal(t->view.base, view->base);
     assert_int_equal(t->view.verify, view->verify);
+    assert_int_equal(t->view.share, view->share);
+    assert_int_equal(t->view.line, view->line);
+    assert_int_equal(t->view.lines, view->lines);
     if (view->state == NM_TASK_DELAYED)
         assert_int_equal(t->view.due_ms, view->due_ms);
     t->changed = false;
@@ -976,9 +1021,21 @@ static void event_bury(struct model *m)
     assert_int_equal(nm_queue_bury(m->queue, task), can ? NM_OK : NM_ENOENT);
     if (!can)
         return;
+    model_share_end(m, t, false);
     t->view.verify = false;
     set(m, t, NM_TASK_DEAD, NOBODY);
     m->totals.dead++;
+}
+
+/* Its answer is to hold no sentences. */
+static void event_part(struct model *m)
+{
+    uint64_t task = below(m, TASKS);
+    nm_queue_part(m->queue, task);
+    if (task < m->totals.opened && m->tasks[task].view.share == NM_SHARE_LEADS) {
+        model_share_end(m, &m->tasks[task], false);
+        m->tasks[task].changed = true;
+    }
 }
 
 /* Mostly off, or nothing would happen. */
@@ -1050,7 +1107,8 @@ static void compare(struct model *m)
             assert_int_equal(view.failures, m->tasks[i].view.failures);
             assert_int_equal(view.base, m->tasks[i].view.base);
             assert_int_equal(view.verify, m->tasks[i].view.verify);
-            assert_int_equal(view.verify, m->tasks[i].view.verify);
+            assert_int_equal(view.share, m->tasks[i].view.share);
+            assert_int_equal(view.line, m->tasks[i].view.line);
         }
     }
     bool all_ended = m->totals.opened == m->totals.done + m->totals.dead + m->totals.dropped;
@@ -1092,6 +1150,8 @@ static void one_event(struct model *m)
         event_kick_delayed(m);
     else if (dice < 941)
         event_bury(m);
+    else if (dice < 942)
+        event_part(m);
     else if (dice < 945)
         event_switch(m);
     else if (dice < 946 && below(m, 4) == 0)
@@ -1116,6 +1176,7 @@ static void test_random_events(void **state)
         m->options.opened_max = m->options.goal + below(m, TASKS - m->options.goal);
         m->options.attempts = 1 + (uint32_t)below(m, 4);
         m->options.backlog_max = 1 + below(m, 8);
+        m->options.lines = (uint32_t)below(m, 6);
         m->queue = make(m->options);
         for (int i = 0; i < 1000; i++, events++) {
             one_event(m);
@@ -1130,6 +1191,110 @@ static void test_random_events(void **state)
     }
     free(m);
     assert_true(complete > 50 && stuck > 50 && drained > 5); /* the events reach every end */
+}
+
+/* ---- one call for several ------------------------------------------------------------------------ */
+
+static struct nm_queue *make_sharing(uint64_t goal)
+{
+    struct nm_queue_options o = usual;
+    o.goal = goal;
+    o.lines = 3;
+    struct nm_queue *q = make(o);
+    join(q, 0, NM_QUEUE_GENERATOR, 8);
+    return q;
+}
+
+static enum nm_share share_of(struct nm_queue *q, uint64_t task)
+{
+    struct nm_queue_task view = {0};
+    nm_queue_get(q, task, &view);
+    return view.share;
+}
+
+/* One lease, one answer; then those beside it are leased to be read, whatever holds up calls. */
+static void test_one_call_for_several(void **state)
+{
+    (void)state;
+    struct nm_queue *q = make_sharing(5);
+    struct nm_queue_lease lease = must_assign(q, 0);
+    assert_int_equal(lease.task.task, 0);
+    assert_int_equal(lease.task.share, NM_SHARE_LEADS);
+    assert_int_equal(lease.task.lines, 3);
+    lease = must_assign(q, 0); /* the goal needs two more */
+    assert_int_equal(lease.task.task, 3);
+    assert_int_equal(lease.task.lines, 2);
+    assert_idle(q, 0); /* three of them ride */
+    assert_int_equal(nm_queue_failure(q, 0, 0, 1, -1, 0), true);
+    lease = must_assign(q, 0);
+    assert_int_equal(lease.task.task, 0); /* still for all of them */
+    assert_int_equal(lease.task.lines, 3);
+    assert_whole(q);
+    nm_queue_pause(q, NM_PAUSE_GOVERNOR, true);
+    assert_int_equal(nm_queue_response(q, 0, 0, 1, NM_ANSWER_REJECTED), NM_VERDICT_APPLIED);
+    for (uint32_t i = 1; i < 3; i++) {
+        lease = must_assign(q, 0);
+        assert_int_equal(lease.task.task, i);
+        assert_int_equal(lease.task.share, NM_SHARE_READS);
+        assert_int_equal(lease.task.line, i + 1);
+        assert_int_equal(nm_task_leader(&lease.task), 0);
+    }
+    assert_idle(q, 0); /* the rejected one takes a call */
+    assert_int_equal(nm_queue_response(q, 0, 1, 1, NM_ANSWER_ACCEPTED), NM_VERDICT_APPLIED);
+    assert_int_equal(nm_queue_response(q, 0, 2, 1, NM_ANSWER_REJECTED), NM_VERDICT_APPLIED);
+    nm_queue_pause(q, NM_PAUSE_GOVERNOR, false);
+    for (int i = 0; i < 2; i++) {
+        lease = must_assign(q, 0);
+        assert_int_equal(lease.task.attempt, 2);
+        assert_int_equal(lease.task.share, NM_SHARE_NONE);
+    }
+    assert_whole(q);
+    nm_queue_destroy(&q);
+}
+
+/* Where the leader ends without an answer, or with one that holds no sentences, the others ask alone; a batch asks
+ * for one at a time. */
+static void test_those_that_rode_in_vain(void **state)
+{
+    (void)state;
+    struct nm_queue *q = make_sharing(9);
+    (void)must_assign(q, 0);
+    assert_int_equal(nm_queue_bury(q, 0), NM_OK);
+    assert_int_equal(share_of(q, 1), NM_SHARE_NONE);
+    assert_int_equal(must_assign(q, 0).task.task, 1);
+    assert_int_equal(must_assign(q, 0).task.task, 2);
+    assert_int_equal(must_assign(q, 0).task.task, 3);
+    nm_queue_part(q, 3);
+    assert_int_equal(nm_queue_response(q, 0, 3, 1, NM_ANSWER_REJECTED), NM_VERDICT_APPLIED);
+    assert_int_equal(share_of(q, 4), NM_SHARE_NONE);
+    assert_whole(q);
+    struct nm_queue_lease lease;
+    join(q, 1, NM_QUEUE_BATCH, 8);
+    while (nm_queue_assign_batch(q, 0, &lease) == NM_OK) {
+        assert_int_equal(lease.task.share, NM_SHARE_NONE);
+        assert_int_equal(lease.task.lines, 0);
+    }
+    assert_whole(q);
+    nm_queue_destroy(&q);
+}
+
+static void test_restore_refuses_nonsense_of_shared_calls(void **state)
+{
+    (void)state;
+    static const struct nm_queue_task bad[] = {
+        {.share = NM_SHARE_LEADS, .line = 2, .lines = 3},   {.share = NM_SHARE_RIDES, .line = 1, .lines = 3},
+        {.share = NM_SHARE_READS, .line = 4, .lines = 3},   {.share = NM_SHARE_LEADS, .line = 1, .lines = 1},
+        {.share = (enum nm_share)4, .line = 2, .lines = 3}, {.share = NM_SHARE_NONE, .line = 1, .lines = 3}};
+    struct nm_queue *q = make(usual);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct nm_queue_task task = bad[i];
+        task.task = 5;
+        task.attempt = 1;
+        task.state = NM_TASK_READY;
+        task.worker = NOBODY;
+        assert_int_equal(nm_queue_restore(q, &task, 0), NM_EFORMAT);
+    }
+    nm_queue_destroy(&q);
 }
 
 /* ---- extra tasks ----------------------------------------------------------------------------- */
@@ -1229,6 +1394,9 @@ int main(void)
         cmocka_unit_test(test_set_goal),
         cmocka_unit_test(test_lower_goal),
         cmocka_unit_test(test_restore_refuses_nonsense),
+        cmocka_unit_test(test_one_call_for_several),
+        cmocka_unit_test(test_those_that_rode_in_vain),
+        cmocka_unit_test(test_restore_refuses_nonsense_of_shared_calls),
         cmocka_unit_test(test_random_events),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

@@ -478,8 +478,8 @@ static void test_decoys(void **state)
 static void test_names_in_projects(void **state)
 {
     (void)state;
-    static const char *const needed[] = {"none",  "utf8",   "json_form",   "control_character",
-                                         "empty", "markup", "markup_type", "leakage"};
+    static const char *const needed[] = {"none",   "utf8",        "json_form", "control_character", "empty",
+                                         "markup", "markup_type", "leakage",   "line_missing"};
     for (int i = 0; i < NM_RULE_COUNT; i++) {
         char yaml[256];
         const char *name = nm_rule_name((enum nm_rule)i);

@@ -266,7 +266,9 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
                                              .body = {body, len},
                                              .prompt_bound = job->prompt_bound,
                                              .request = job->request,
-                                             .body_key = job->body_key};
+                                             .body_key = job->body_key,
+                                             .line = job->task.line,
+                                             .lines = job->task.lines};
     return NM_OK;
 }
 
@@ -349,7 +351,8 @@ static void learn(struct nm_generator *g, const struct nm_job *job)
     if (job->unreadable) {
         nm_chat_garbage(shown(job->endpoint), job->why != NULL ? job->why : "it cannot be read", &fault);
         (void)nm_pool_failure(&g->pool, job->endpoint, &fault, nm_clock_mono_ms());
-    } else if (job->response.status == 200 && job->response.rule.len == 0 && !job->response.reused) {
+    } else if (job->response.status == 200 && job->response.rule.len == 0 && !job->response.reused &&
+               job->response.line <= 1) {
         nm_pool_success(&g->pool, job->endpoint, nm_clock_mono_ms());
         nm_bound_learn(&job->endpoint->bound, &job->call.prompt, job->prompt_bound, job->tokens_in);
     }

@@ -44,22 +44,51 @@ static enum nm_err add_messages(const struct nm_chat_request *request, struct nm
     return err == NM_OK ? nm_buf_addc(out, ']') : err;
 }
 
+/* The nth member's name; of one, without a number. */
+static enum nm_err add_member(struct nm_buf *out, size_t nth, bool several)
+{
+    return several ? nm_buf_addf(out, "%s\"" NM_CHAT_MEMBER "_%zu\"", nth > 1 ? "," : "", nth)
+                   : nm_buf_adds(out, "\"" NM_CHAT_MEMBER "\"");
+}
+
+/* A strict object whose members each match their line of the form. */
+static enum nm_err add_schema(const char *form, struct nm_buf *out)
+{
+    bool several = strchr(form, '\n') != NULL;
+    size_t n = 0;
+    enum nm_err err = nm_buf_adds(out, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+                                       "\"answer\",\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{");
+    for (const char *next = form; next != NULL && err == NM_OK; n++) {
+        size_t len = strcspn(next, "\n");
+        err = add_member(out, n + 1, several);
+        if (err == NM_OK)
+            err = nm_buf_adds(out, ":{\"type\":\"string\",\"pattern\":");
+        if (err == NM_OK)
+            err = nm_json_add_string(out, next, len);
+        if (err == NM_OK)
+            err = nm_buf_addc(out, '}');
+        next = next[len] == '\n' ? next + len + 1 : NULL;
+    }
+    if (err == NM_OK)
+        err = nm_buf_adds(out, "},\"required\":[");
+    for (size_t i = 0; i < n && err == NM_OK; i++)
+        err = add_member(out, i + 1, several);
+    return err == NM_OK ? nm_buf_adds(out, "],\"additionalProperties\":false}}}") : err;
+}
+
 /* What stands around the form. */
 static enum nm_err add_constraint(const struct nm_chat_request *request, struct nm_buf *out)
 {
     static const char *const before[NM_CONSTRAINT_NONE] = {
         [NM_CONSTRAINT_GRAMMAR] = ",\"grammar\":",
         [NM_CONSTRAINT_STRUCTURED_OUTPUTS] = ",\"structured_outputs\":{\"regex\":",
-        [NM_CONSTRAINT_RESPONSE_FORMAT] =
-            ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
-            "\"answer\",\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{"
-            "\"sentence\":{\"type\":\"string\",\"pattern\":"};
+    };
     static const char *const after[NM_CONSTRAINT_NONE] = {
-        [NM_CONSTRAINT_GRAMMAR] = "",
-        [NM_CONSTRAINT_STRUCTURED_OUTPUTS] = "}",
-        [NM_CONSTRAINT_RESPONSE_FORMAT] = "}},\"required\":[\"sentence\"],\"additionalProperties\":false}}}"};
+        [NM_CONSTRAINT_GRAMMAR] = "", [NM_CONSTRAINT_STRUCTURED_OUTPUTS] = "}"};
     if (request->constraint == NM_CONSTRAINT_AUTO || request->constraint == NM_CONSTRAINT_NONE)
         return NM_OK;
+    if (request->constraint == NM_CONSTRAINT_RESPONSE_FORMAT)
+        return add_schema(request->form, out);
     enum nm_err err = add_text(out, before[request->constraint], request->form);
     return err == NM_OK ? nm_buf_adds(out, after[request->constraint]) : err;
 }

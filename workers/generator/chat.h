@@ -14,6 +14,9 @@
 #include "workers/generator/llm.h"
 #include "workers/generator/prompt.h"
 
+/* The member of a constrained answer that holds the sentence; of several, with "_1" and so on behind it. */
+#define NM_CHAT_MEMBER "sentence"
+
 struct nm_chat_request {
     const char *model;
     const struct nm_prompt_message *messages; /* (n_messages) */
@@ -22,7 +25,8 @@ struct nm_chat_request {
     uint32_t max_tokens;
     uint64_t seed;                 /* sent modulo 2^31: servers take it as an int */
     enum nm_constraint constraint; /* AUTO, NONE: free */
-    const char *form;              /* what constraint asks for: a grammar, or a regular expression */
+    const char *form;              /* what constraint asks for: a grammar, or a regular expression; for
+                                      response_format one in each line, of as many members */
     const char *extra;             /* a JSON object merged into the request (RFC 7386); NULL: none */
 };
 

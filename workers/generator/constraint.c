@@ -1,5 +1,6 @@
 #include "workers/generator/constraint.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -14,27 +15,44 @@ static enum nm_syntax syntax_of(enum nm_constraint kind)
     return kind == NM_CONSTRAINT_GRAMMAR ? NM_SYNTAX_GBNF : NM_SYNTAX_REGEX;
 }
 
-enum nm_err nm_constraint_form(enum nm_constraint kind, const struct nm_grammar_term *terms, size_t count,
-                               size_t min_words, size_t max_words, struct nm_buf *out)
+/* Anchored, as a schema's pattern may match anywhere; each in a string of its own, so that no line end is in any. */
+static enum nm_err add_patterns(const struct nm_grammar_sentence *sentences, size_t n, struct nm_buf *out)
+{
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < n && err == NM_OK; i++) {
+        err = nm_buf_adds(out, i > 0 ? "\n^" : "^");
+        if (err == NM_OK)
+            err = nm_grammar_sentences(NM_SYNTAX_REGEX, &sentences[i], 1, out);
+        if (err == NM_OK)
+            err = nm_buf_addc(out, '$');
+    }
+    return err;
+}
+
+enum nm_err nm_constraint_form(enum nm_constraint kind, const struct nm_grammar_sentence *sentences, size_t n,
+                               struct nm_buf *out)
 {
     if (kind == NM_CONSTRAINT_NONE || kind == NM_CONSTRAINT_AUTO)
         return NM_EINVAL;
-    for (size_t i = 0; i < count; i++)
-        if (kind == NM_CONSTRAINT_RESPONSE_FORMAT && strpbrk(terms[i].text, "\"\\") != NULL)
-            return NM_EINVAL; /* servers disagree on how a pattern meets JSON's own escapes */
-    const bool anchored = kind == NM_CONSTRAINT_RESPONSE_FORMAT; /* a schema's pattern may match anywhere */
-    enum nm_err err = anchored ? nm_buf_addc(out, '^') : NM_OK;
-    if (err == NM_OK)
-        err = nm_grammar_sentence(syntax_of(kind), terms, count, min_words, max_words, out);
-    return err == NM_OK && anchored ? nm_buf_addc(out, '$') : err;
+    if (kind != NM_CONSTRAINT_RESPONSE_FORMAT)
+        return nm_grammar_sentences(syntax_of(kind), sentences, n, out);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < sentences[i].count; k++)
+            if (strpbrk(sentences[i].terms[k].text, "\"\\") != NULL)
+                return NM_EINVAL; /* servers disagree on how a pattern meets JSON's own escapes */
+    return add_patterns(sentences, n, out);
 }
 
-enum nm_err nm_constraint_unwrap(enum nm_constraint kind, const char **text, size_t *len, struct nm_arena *arena)
+enum nm_err nm_constraint_unwrap(enum nm_constraint kind, uint64_t line, uint64_t lines, const char **text,
+                                 size_t *len, struct nm_arena *arena)
 {
+    char member[32] = NM_CHAT_MEMBER;
     if (kind != NM_CONSTRAINT_RESPONSE_FORMAT)
         return NM_OK;
+    if (lines > 1)
+        (void)snprintf(member, sizeof member, NM_CHAT_MEMBER "_%llu", (unsigned long long)line);
     json_t *root = json_loadb(*text, *len, JSON_ALLOW_NUL, NULL);
-    const json_t *sentence = json_object_get(root, "sentence");
+    const json_t *sentence = json_object_get(root, member);
     enum nm_err err = NM_EFORMAT;
     if (json_is_string(sentence)) {
         *len = json_string_length(sentence);
@@ -104,7 +122,7 @@ enum nm_err nm_canary_read(struct nm_endpoint *endpoint, const char *body, size_
     if (err == NM_OK) {
         const char *text = reply.content != NULL ? reply.content : "";
         size_t n = reply.content_len;
-        bool shaped = nm_constraint_unwrap(endpoint->trying, &text, &n, &arena) == NM_OK;
+        bool shaped = nm_constraint_unwrap(endpoint->trying, 0, 0, &text, &n, &arena) == NM_OK;
         decide(endpoint, shaped && strstr(text, canary_word) != NULL);
     }
     nm_arena_clean_up(&arena);

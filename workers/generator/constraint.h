@@ -10,14 +10,17 @@
 #include "workers/generator/grammar.h"
 #include "workers/generator/pool.h"
 
-/* nm_constraint_form - append the form of a sentence, as this kind writes it.  NM_EINVAL: this kind can't spell one
- * of the terms (a quotation mark or a backslash inside a JSON string), or is none. */
-enum nm_err nm_constraint_form(enum nm_constraint kind, const struct nm_grammar_term *terms, size_t count,
-                               size_t min_words, size_t max_words, struct nm_buf *out);
+/* nm_constraint_form - append the form of n sentences, as this kind writes it (response_format: one of each, on lines
+ * of their own).  NM_EINVAL: this kind can't spell one of the terms (a quotation mark or a backslash inside a JSON
+ * string), or is none. */
+enum nm_err nm_constraint_form(enum nm_constraint kind, const struct nm_grammar_sentence *sentences, size_t n,
+                               struct nm_buf *out);
 
-/* nm_constraint_unwrap - the sentence in an answer of this kind: response_format's is a JSON object with the one
- * member "sentence", all others are the sentence themselves.  NM_EFORMAT: not such an object.  NM_ENOMEM. */
-enum nm_err nm_constraint_unwrap(enum nm_constraint kind, const char **text, size_t *len, struct nm_arena *arena);
+/* nm_constraint_unwrap - the text in an answer of this kind, the line-th of lines sentences (0 of 0: the one):
+ * response_format's is a JSON object with the one member "sentence", or with "sentence_1" and so on; all others are
+ * the text themselves.  NM_EFORMAT: not such an object.  NM_ENOMEM. */
+enum nm_err nm_constraint_unwrap(enum nm_constraint kind, uint64_t line, uint64_t lines, const char **text,
+                                 size_t *len, struct nm_arena *arena);
 
 /* nm_constraint_due - the kind to ask this task with: the endpoint's where the project wants it for this attempt. */
 enum nm_constraint nm_constraint_due(const struct nm_project *project, const struct nm_endpoint *endpoint,

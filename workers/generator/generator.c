@@ -189,6 +189,8 @@ static enum nm_err turn(struct nm_generator *g, int *wait_ms, struct nm_diag *di
     nm_generator_start_calls(g);
     err = nm_worker_step(g->worker, wait_ms, diag);
     nm_generator_start_calls(g); /* tasks that just came */
+    if (g->answered.n > 0)       /* without a call: nothing will wake us */
+        nm_generator_settle(g, false);
     return err;
 }
 

@@ -70,6 +70,9 @@ enum nm_err nm_generator_keep_answer(struct nm_job *job, const struct nm_llm_out
 void nm_generator_key_request(struct nm_job *job, const struct nm_project_endpoint *endpoint, struct nm_str body);
 bool nm_generator_reuse(struct nm_generator *g, struct nm_job *job);
 void nm_generator_replay(struct nm_generator *g, struct nm_job *job);
+/* nm_generator_read_shared - true: its sentence is in the answer to a call that it shared, and it is ANSWERED by
+ * that. */
+bool nm_generator_read_shared(struct nm_generator *g, struct nm_job *job);
 
 /* intake.c: what the broker says, and handing in. */
 enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);

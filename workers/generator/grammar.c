@@ -148,15 +148,33 @@ static enum nm_err add_sentence(enum nm_syntax syntax, const struct nm_grammar_t
     return err == NM_OK ? add_form(syntax, out, "(SW){%d,%zu}!", count == 1 ? 3 : 0, stretch + stretch / 2) : err;
 }
 
-enum nm_err nm_grammar_sentence(enum nm_syntax syntax, const struct nm_grammar_term *terms, size_t count,
-                                size_t min_words, size_t max_words, struct nm_buf *out)
+/* The number that a line begins with.  A line end stands for itself in a regular expression: engines differ in
+ * escapes. */
+static enum nm_err add_number(enum nm_syntax syntax, struct nm_buf *out, size_t number)
 {
-    size_t least = min_words > 1 ? min_words - 1 : 1, most = max_words > least + 1 ? max_words - 1 : 40;
+    bool gbnf = syntax == NM_SYNTAX_GBNF;
+    const char *end = number == 1 ? "" : gbnf ? "\\n" : "\n";
+    return nm_buf_addf(out, gbnf ? "\"%s%zu. \" " : "%s%zu\\. ", end, number);
+}
+
+static enum nm_err add_one(enum nm_syntax syntax, const struct nm_grammar_sentence *s, struct nm_buf *out)
+{
+    size_t least = s->min_words > 1 ? s->min_words - 1 : 1, most = s->max_words > least + 1 ? s->max_words - 1 : 40;
+    return s->count == 0
+               ? add_form(syntax, out, "C(SW){%zu,%zu}!", least, most)
+               : add_sentence(syntax, s->terms, s->count, stretch_words(s->terms, s->count, s->max_words), out);
+}
+
+enum nm_err nm_grammar_sentences(enum nm_syntax syntax, const struct nm_grammar_sentence *sentences, size_t n,
+                                 struct nm_buf *out)
+{
     enum nm_err err = syntax == NM_SYNTAX_GBNF ? nm_buf_adds(out, "root ::= ") : NM_OK;
-    if (err == NM_OK && count == 0)
-        err = add_form(syntax, out, "C(SW){%zu,%zu}!", least, most);
-    else if (err == NM_OK)
-        err = add_sentence(syntax, terms, count, stretch_words(terms, count, max_words), out);
+    for (size_t i = 0; i < n && err == NM_OK; i++) {
+        if (n > 1)
+            err = add_number(syntax, out, i + 1);
+        if (err == NM_OK)
+            err = add_one(syntax, &sentences[i], out);
+    }
     return err == NM_OK && syntax == NM_SYNTAX_GBNF ? add_rules(out) : err;
 }
 

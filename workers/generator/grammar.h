@@ -19,12 +19,19 @@ struct nm_grammar_term {
     const char *type; /* marked: "[[text|type]]"; NULL: bare */
 };
 
-/* nm_grammar_sentence - append the form of one sentence that holds terms[0..count) in this order, each spelt as given
- * and at token boundaries, between stretches of free words, and that ends in a full stop.  Free words hold no quote,
- * no line end and no bracket, and each stretch is bounded so that the whole keeps within about max_words (0: 40) and
- * holds at least min_words where there is no term.  NM_ENOMEM, NM_ELIMIT. */
-enum nm_err nm_grammar_sentence(enum nm_syntax syntax, const struct nm_grammar_term *terms, size_t count,
-                                size_t min_words, size_t max_words, struct nm_buf *out);
+struct nm_grammar_sentence {
+    const struct nm_grammar_term *terms; /* (count) */
+    size_t count;
+    size_t min_words, max_words;
+};
+
+/* nm_grammar_sentences - append the form of n sentences; of several, each on a line that begins with its number.  A
+ * sentence holds its terms in this order, each spelt as given and at token boundaries, between stretches of free
+ * words, and ends in a full stop.  Free words hold no quote, no line end and no bracket, and each stretch is bounded
+ * so that the whole keeps within about max_words (0: 40) and holds at least min_words where there is no term.
+ * NM_ENOMEM, NM_ELIMIT. */
+enum nm_err nm_grammar_sentences(enum nm_syntax syntax, const struct nm_grammar_sentence *sentences, size_t n,
+                                 struct nm_buf *out);
 
 /* nm_grammar_word - append a form that permits exactly this word: for the canary. */
 enum nm_err nm_grammar_word(enum nm_syntax syntax, const char *word, struct nm_buf *out);

@@ -199,7 +199,8 @@ static enum nm_err take_task(struct nm_generator *g, const struct nm_msg_task *t
     }
     job->queued_ms = nm_clock_mono_ms();
     nm_job_add(&g->jobs, job);
-    nm_job_push(nm_generator_queue(g, job), job);
+    if (!nm_generator_read_shared(g, job))
+        nm_job_push(nm_generator_queue(g, job), job);
     return NM_OK;
 }
 

@@ -85,6 +85,36 @@ static enum nm_err make_task(struct preview *p, size_t i)
     return NM_OK;
 }
 
+/* The call of the first of each group asks for all of it. */
+static enum nm_err share_calls(struct preview *p)
+{
+    size_t most = p->project->generation.sentences_per_call;
+    for (size_t first = 0; first < p->options->samples; first += most) {
+        size_t n = p->options->samples - first < most ? p->options->samples - first : most;
+        struct nm_msg_task *leader = &p->samples[first].task;
+        leader->asks = n > 1 ? nm_arena_alloc(&p->arena, n * sizeof *leader->asks) : NULL;
+        if (n > 1 && leader->asks == NULL)
+            return NM_ENOMEM;
+        for (size_t i = 0; i < n && n > 1; i++) {
+            struct nm_msg_task *task = &p->samples[first + i].task;
+            task->line = i + 1;
+            task->lines = n;
+            p->samples[first + i].waiting = i == 0;
+            if (i > 0)
+                leader->asks[leader->n_asks++] = (struct nm_msg_ask){.seed = task->seed,
+                                                                     .entities = task->entities,
+                                                                     .n_entities = task->n_entities,
+                                                                     .negative = task->negative,
+                                                                     .style = task->style,
+                                                                     .section = task->section,
+                                                                     .min_words = task->min_words,
+                                                                     .max_words = task->max_words,
+                                                                     .decoy = task->decoy};
+        }
+    }
+    return NM_OK;
+}
+
 /* ---- printing -------------------------------------------------------------------------------- */
 
 static const char *const colours[] = {"\x1b[1;34m", "\x1b[1;31m", "\x1b[1;32m",
@@ -134,8 +164,9 @@ static void print_text(const struct preview *p, const struct nm_recipe_verdict *
  */
 static void print_rules(const struct preview *p, const struct nm_recipe_verdict *verdict)
 {
-    uint64_t last = verdict->failed & (nm_rule_bit(NM_RULE_UTF8) | nm_rule_bit(NM_RULE_JSON) |
-                                       nm_rule_bit(NM_RULE_CONTROL) | nm_rule_bit(NM_RULE_EMPTY));
+    uint64_t last =
+        verdict->failed & (nm_rule_bit(NM_RULE_UTF8) | nm_rule_bit(NM_RULE_JSON) | nm_rule_bit(NM_RULE_LINE) |
+                           nm_rule_bit(NM_RULE_CONTROL) | nm_rule_bit(NM_RULE_EMPTY));
     for (int failed = 1; failed >= (p->options->verbose && last == 0 ? 0 : 1); failed--) {
         size_t n = 0;
         for (int rule = NM_RULE_NONE + 1; rule < NM_RULE_COUNT; rule++)
@@ -224,15 +255,45 @@ static enum nm_err next_attempt(struct preview *p, struct sample *s, const struc
     return NM_OK;
 }
 
+/* From here on it asks alone. */
+static void ask_alone(struct sample *s)
+{
+    s->task.line = s->task.lines = 0;
+    s->task.n_asks = 0;
+}
+
+/* Those whose sentences the same call asked for, the first among them. */
+static size_t calls_for(const struct sample *s)
+{
+    return 1 + s->task.n_asks;
+}
+
 /* An attempt without a text to judge. */
 static void reject(struct preview *p, struct sample *s, const struct nm_chat_fault *fault)
 {
     print_head(p, s);
     printf("  rejected, %s: %s\n", fault->rule, fault->detail);
     (void)fflush(stdout);
+    for (size_t i = calls_for(s); i-- > 0;) { /* the others burn no attempt */
+        s[i].waiting = true;
+        ask_alone(&s[i]);
+    }
     const struct nm_recipe_verdict verdict = {.rule = fault->rule, .detail = fault->detail, .text = nm_str("")};
     if (next_attempt(p, s, &verdict) != NM_OK)
         (void)finish(p, s, false);
+}
+
+static enum nm_err judge_one(struct preview *p, struct sample *s, const struct nm_chat_reply *reply,
+                             int64_t latency_us, struct nm_arena *arena)
+{
+    struct nm_recipe_verdict verdict;
+    enum nm_err err = nm_recipe_judge(p->recipe, &s->task, reply, s->call.constraint, true, arena, &verdict);
+    ask_alone(s);
+    if (err != NM_OK)
+        return err;
+    if (verdict.accepted || p->options->verbose || s->task.last_try)
+        print_verdict(p, s, reply, &verdict, latency_us);
+    return verdict.accepted ? finish(p, s, true) : next_attempt(p, s, &verdict);
 }
 
 static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_llm_outcome *outcome,
@@ -240,18 +301,15 @@ static enum nm_err judge(struct preview *p, struct sample *s, const struct nm_ll
 {
     struct nm_arena arena;
     struct nm_chat_reply reply;
-    struct nm_recipe_verdict verdict;
     nm_arena_init(&arena, 0);
     enum nm_err err = nm_chat_read(outcome->body, outcome->body_len, &arena, &reply, why);
     if (err == NM_OK && reply.refusal != NULL)
         err = nm_fail(why, NM_EFORMAT, "the model refused: %.200s", reply.refusal);
     if (err == NM_OK)
-        err = nm_recipe_judge(p->recipe, &s->task, &reply, s->call.constraint, true, &arena, &verdict);
-    if (err == NM_OK) {
         nm_pool_success(&p->pool, s->endpoint, nm_clock_mono_ms());
-        if (verdict.accepted || p->options->verbose || s->task.last_try)
-            print_verdict(p, s, &reply, &verdict, outcome->latency_us);
-        err = verdict.accepted ? finish(p, s, true) : next_attempt(p, s, &verdict);
+    for (size_t i = 0, n = calls_for(s); i < n && err == NM_OK; i++) {
+        s[i].call.constraint = s->call.constraint;
+        err = judge_one(p, &s[i], &reply, outcome->latency_us, &arena);
     }
     nm_arena_clean_up(&arena);
     return err;
@@ -392,6 +450,8 @@ static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
     err = nm_llm_new(&llm, &p->llm, diag);
     for (size_t i = 0; i < p->options->samples && err == NM_OK; i++)
         err = make_task(p, i);
+    if (err == NM_OK)
+        err = share_calls(p);
     for (size_t i = 0; i < p->pool.n && err == NM_OK; i++)
         p->samples[p->options->samples + i].canary = true;
     return err;

@@ -292,7 +292,7 @@ static enum nm_err add_to_hash(struct nm_buf *buf, const struct nm_prompt_messag
     return err == NM_OK ? nm_buf_add(buf, message->text, strlen(message->text) + 1) : err;
 }
 
-static enum nm_err set_hash(struct nm_prompt_text *text)
+enum nm_err nm_prompt_name(struct nm_prompt_text *text)
 {
     struct nm_buf all;
     nm_buf_init(&all, 4 * NM_PROMPT_MAX_BYTES);
@@ -370,7 +370,7 @@ enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_pro
         err = add_part(&m, &prompt->parts[i], i + 1 == prompt->n_parts);
     *out = (struct nm_prompt_text){.messages = m.list, .n = m.n};
     nm_buf_clean_up(&m.r.text);
-    return err == NM_OK ? set_hash(out) : err;
+    return err == NM_OK ? nm_prompt_name(out) : err;
 }
 
 enum nm_err nm_prompt_shorten(struct nm_prompt_text *text, struct nm_arena *arena)
@@ -384,5 +384,5 @@ enum nm_err nm_prompt_shorten(struct nm_prompt_text *text, struct nm_arena *aren
             left[n++] = text->messages[i];
     text->messages = left;
     text->n = n;
-    return set_hash(text);
+    return nm_prompt_name(text);
 }

@@ -20,7 +20,7 @@
  *         markup      "yes" where the model is to mark its mentions
  *         decoy       a word that looks like an entity and is to stand there as none
  *         exemplars   "yes" where there are examples of the user's own
- *         count       how many sentences one call is to give; empty for one
+ *         count       how many sentences the call asks for, each in a request of its own; empty for one
  *         text        of a verification: the text to be looked at
  *         feedback    "yes" after a rejected attempt, else empty
  *         rule detail previous quote   of the rejected attempt: the rule's name, what was wrong, the text, the part
@@ -71,7 +71,7 @@ struct nm_prompt_vars {
     size_t min_words, max_words;
     const char *guidelines, *decoy, *text;
     bool markup;
-    size_t count;                               /* sentences of one call; 0, 1: one */
+    size_t count;                               /* sentences of the call; 0, 1: one */
     const struct nm_prompt_exemplar *exemplars; /* (n_exemplars) */
     size_t n_exemplars;
     const char *rule, *detail, *previous, *quote; /* rule NULL or "": no feedback */
@@ -115,6 +115,11 @@ enum nm_err nm_prompt_settle(struct nm_prompt *prompt, const struct nm_prompt_va
 /* nm_prompt_render - all messages of one call.  NM_ENOMEM, NM_ELIMIT.  Threads: any, one arena each. */
 enum nm_err nm_prompt_render(const struct nm_prompt *prompt, const struct nm_prompt_vars *vars,
                              struct nm_arena *arena, struct nm_prompt_text *out);
+
+/* nm_prompt_merge - the messages of one call for n sentences, out of those for each: what they ask is numbered, and
+ * so are the examples (the first one's) with their answers; each answer is a line.  NM_ENOMEM, NM_ELIMIT. */
+enum nm_err nm_prompt_merge(const struct nm_prompt_text *texts, size_t n, struct nm_arena *arena,
+                            struct nm_prompt_text *out);
 
 /* nm_prompt_shorten - leave the system message and the last one: the examples between them may be done without.
  * NM_ENOMEM, NM_ELIMIT. */

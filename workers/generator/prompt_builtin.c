@@ -8,7 +8,8 @@
 /* What every template begins and ends with. */
 #define ROLE                                                                                                         \
     "For the terms you are given, answer with one factual statement out of such an article. Copy every term letter " \
-    "by letter. Answer in plain text, with the statement alone."
+    "by letter. {{^count}}Answer in plain text, with the statement alone.{{/count}}"                                 \
+    "{{#count}}Answer in plain text, each request with its statement alone, on one line after its number.{{/count}}"
 #define NOTES                                                                                                        \
     "{{#definitions}}\n{{definitions}}{{/definitions}}"                                                              \
     "{{#guidelines}}\n{{guidelines}}{{/guidelines}}\n"
@@ -21,7 +22,6 @@
     "{{#section}}\nSection: {{section}}{{/section}}"                                                                 \
     "{{#style}}\nStyle: {{style}}{{/style}}"                                                                         \
     "{{#words}}\nLength: {{words}} words{{/words}}"                                                                  \
-    "{{#count}}\nGive {{count}} such statements, each on a line of its own.{{/count}}"                               \
     "{{#feedback}}\nNot like your last answer: {{detail}} ({{rule}})."                                               \
     "{{#previous}} It was: {{previous}}{{/previous}}"                                                                \
     "{{#quote}} The fault: \"{{quote}}\"{{/quote}}{{/feedback}}\n"

@@ -67,4 +67,7 @@ struct nm_prompt {
     size_t n_parts;
 };
 
+/* prompt.c: nm_prompt_name - set its hash, of all that it says. */
+enum nm_err nm_prompt_name(struct nm_prompt_text *text);
+
 #endif

@@ -69,6 +69,7 @@ enum nm_err nm_recipe_render(const struct nm_recipe *recipe, const struct nm_msg
     vars.text = task->verify ? task->feedback_text.ptr : NULL;
     vars.min_words = task->min_words;
     vars.max_words = task->max_words;
+    vars.count = task->lines;
     enum nm_err err = draw(recipe, task, arena, &vars);
     if (err == NM_OK && feedback) {
         vars.rule = task->feedback_rule.ptr;
@@ -81,22 +82,71 @@ enum nm_err nm_recipe_render(const struct nm_recipe *recipe, const struct nm_msg
     return err == NM_OK ? nm_prompt_render(prompt, &vars, arena, out) : err;
 }
 
-/* The form of the sentence asked for; NM_EINVAL: there is none. */
-static enum nm_err form_of(const struct nm_recipe *recipe, const struct nm_msg_task *task,
-                           enum nm_constraint constraint, struct nm_arena *arena, struct nm_buf *form)
+/* The task of the nth sentence of its call: it alone, or what a task that shares its call asks for. */
+static struct nm_msg_task nth_task(const struct nm_msg_task *task, size_t nth)
+{
+    struct nm_msg_task one = *task;
+    if (nth > 0) {
+        const struct nm_msg_ask *ask = &task->asks[nth - 1];
+        one.seed = ask->seed;
+        one.entities = ask->entities;
+        one.n_entities = ask->n_entities;
+        one.negative = ask->negative;
+        one.style = ask->style;
+        one.section = ask->section;
+        one.min_words = ask->min_words;
+        one.max_words = ask->max_words;
+        one.decoy = ask->decoy;
+    }
+    return one;
+}
+
+/* The prompt of its call, which may ask for the sentences of several tasks. */
+static enum nm_err render_call(const struct nm_recipe *recipe, const struct nm_msg_task *task, bool feedback,
+                               struct nm_arena *arena, struct nm_prompt_text *out)
+{
+    size_t n = 1 + task->n_asks;
+    if (n == 1)
+        return nm_recipe_render(recipe, task, feedback, arena, out);
+    struct nm_prompt_text *texts = nm_arena_alloc(arena, n * sizeof *texts);
+    enum nm_err err = texts != NULL ? NM_OK : NM_ENOMEM;
+    for (size_t i = 0; i < n && err == NM_OK; i++) {
+        const struct nm_msg_task one = nth_task(task, i);
+        err = nm_recipe_render(recipe, &one, feedback, arena, &texts[i]);
+    }
+    return err == NM_OK ? nm_prompt_merge(texts, n, arena, out) : err;
+}
+
+static enum nm_err sentence_of(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                               struct nm_grammar_sentence *out)
 {
     struct nm_grammar_term *terms = nm_arena_alloc(arena, (task->n_entities + 1) * sizeof *terms);
     bool marked = recipe->project->generation.mode == NM_MODE_MARKUP;
     size_t n = task->n_entities;
     if (terms == NULL)
         return NM_ENOMEM;
-    if (task->verify)
-        return NM_EINVAL;
     for (size_t i = 0; i < n; i++)
         terms[i] = (struct nm_grammar_term){task->entities[i].text.ptr, marked ? task->entities[i].type.ptr : NULL};
     if (n == 0 && task->decoy.len > 0)
         terms[n++] = (struct nm_grammar_term){task->decoy.ptr, NULL};
-    return nm_constraint_form(constraint, terms, n, task->min_words, task->max_words, form);
+    *out = (struct nm_grammar_sentence){terms, n, task->min_words, task->max_words};
+    return NM_OK;
+}
+
+/* The form of the answer asked for; NM_EINVAL: there is none. */
+static enum nm_err form_of(const struct nm_recipe *recipe, const struct nm_msg_task *task,
+                           enum nm_constraint constraint, struct nm_arena *arena, struct nm_buf *form)
+{
+    size_t n = 1 + task->n_asks;
+    if (task->verify)
+        return NM_EINVAL;
+    struct nm_grammar_sentence *sentences = nm_arena_alloc(arena, n * sizeof *sentences);
+    enum nm_err err = sentences != NULL ? NM_OK : NM_ENOMEM;
+    for (size_t i = 0; i < n && err == NM_OK; i++) {
+        const struct nm_msg_task one = nth_task(task, i);
+        err = sentence_of(recipe, &one, arena, &sentences[i]);
+    }
+    return err == NM_OK ? nm_constraint_form(constraint, sentences, n, form) : err;
 }
 
 static bool is(struct nm_str a, const char *text)
@@ -118,8 +168,7 @@ enum nm_err nm_recipe_ask(const struct nm_recipe *recipe, const struct nm_msg_ta
     struct nm_buf form;
     nm_buf_init(&form, 1U << 20);
     bool brief = call->brief || is(task->feedback_rule, NM_RULE_CONTEXT_OVERFLOW);
-    enum nm_err err =
-        nm_recipe_render(recipe, task, !brief && is_about_text(task->feedback_rule), arena, &call->prompt);
+    enum nm_err err = render_call(recipe, task, !brief && is_about_text(task->feedback_rule), arena, &call->prompt);
     if (err == NM_OK && brief)
         err = nm_prompt_shorten(&call->prompt, arena);
     if (err == NM_OK)

@@ -4,6 +4,7 @@
 #include "common/utf8.h"
 #include "schemas/fingerprint.h"
 #include "workers/generator/constraint.h"
+#include "workers/generator/line.h"
 #include "workers/generator/recipe_parts.h"
 #include "workers/generator/verify.h"
 
@@ -102,6 +103,18 @@ static enum nm_err prompt_wording(const struct nm_recipe *recipe, const struct n
     return err == NM_OK ? nm_wording_join(parts, prompt.n, arena, out) : err;
 }
 
+/* Of an answer for several tasks, this one's line; where that was cut off, only the last one was. */
+static void take_line(const struct nm_msg_task *task, struct nm_validate_input *in)
+{
+    struct nm_line line;
+    nm_line_find(in->raw, in->raw_len, task->line, task->lines, &line);
+    in->missing = !line.there;
+    in->raw = line.text;
+    in->raw_len = line.len;
+    if (line.there && !line.last)
+        in->finish_reason = NULL;
+}
+
 static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_msg_task *task,
                               const struct nm_chat_reply *reply, enum nm_constraint constraint, bool every,
                               struct nm_arena *arena, struct nm_recipe_verdict *verdict)
@@ -118,9 +131,11 @@ static enum nm_err judge_text(const struct nm_recipe *recipe, const struct nm_ms
         in.finish_reason = reply->finish_reason;
         in.prompt = &prompt;
         in.every = every;
-        err = nm_constraint_unwrap(constraint, &in.raw, &in.raw_len, arena);
+        err = nm_constraint_unwrap(constraint, task->line, task->lines, &in.raw, &in.raw_len, arena);
         in.malformed = err == NM_EFORMAT;
     }
+    if (err == NM_OK && task->lines > 1 && constraint != NM_CONSTRAINT_RESPONSE_FORMAT)
+        take_line(task, &in);
     if (err == NM_OK || in.malformed)
         err = nm_validate(&in, arena, &judged);
     if (err == NM_OK)
@@ -185,6 +200,8 @@ static void take_head(const struct nm_recipe *recipe, const struct nm_chat_reply
 {
     if (reply->model[0] != '\0' && strlen(reply->model) <= NM_NAME_MAX)
         response->model = nm_str(reply->model);
+    if (response->line > 1) /* the first one's has them */
+        return;
     response->tokens_in = reply->tokens_in;
     response->tokens_out = reply->tokens_out;
     if (response->reused) /* paid for when it was made */
@@ -220,14 +237,11 @@ static enum nm_err add_fingerprint(struct nm_msg_response *response, struct nm_a
     return err == NM_OK && response->fingerprint.ptr == NULL ? NM_ENOMEM : err;
 }
 
-enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
-                             struct nm_msg_response *response, struct nm_diag *diag)
+static enum nm_err answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                          struct nm_msg_response *response, struct nm_diag *diag)
 {
     struct nm_chat_reply reply;
     struct nm_recipe_verdict verdict;
-    response->entities = task->entities;
-    response->n_entities = task->n_entities;
-    response->verifies = task->verify;
     if (response->rule.len > 0)
         return NM_OK;
     if (response->status != 200)
@@ -259,4 +273,16 @@ enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg
         response->n_mentions = verdict.n_spans;
     }
     return verdict.accepted ? add_fingerprint(response, arena) : NM_OK;
+}
+
+enum nm_err nm_recipe_answer(const struct nm_recipe *recipe, const struct nm_msg_task *task, struct nm_arena *arena,
+                             struct nm_msg_response *response, struct nm_diag *diag)
+{
+    response->entities = task->entities;
+    response->n_entities = task->n_entities;
+    response->verifies = task->verify;
+    enum nm_err err = answer(recipe, task, arena, response, diag);
+    if (response->line > 1) /* the first one's has it */
+        response->body = (struct nm_str){0};
+    return err;
 }

@@ -1,6 +1,8 @@
-/* reuse.c - a request that was answered before, in an earlier generation of the run, is not sent again. */
+/* reuse.c - tasks that need no call: their request was answered in an earlier generation of the run, or their
+ * sentence is in the answer to a call that they shared. */
 #include <string.h>
 
+#include "common/clock.h"
 #include "workers/generator/generator_parts.h"
 
 /* salt: the hash of the url, or 0. */
@@ -117,4 +119,32 @@ void nm_generator_replay(struct nm_generator *g, struct nm_job *job)
     job->state = NM_JOB_ANSWERED;
     nm_job_push(&g->answered, job);
     g->answers++;
+}
+
+bool nm_generator_read_shared(struct nm_generator *g, struct nm_job *job)
+{
+    if (job->task.line <= 1 || job->task.n_answers == 0)
+        return false;
+    const struct nm_msg_answer *answer = &job->task.answers[0];
+    struct nm_endpoint *endpoint = named(&g->pool, answer->endpoint.ptr);
+    job->endpoint = endpoint != NULL ? endpoint : &g->pool.endpoints[0]; /* for the log, should it not be readable */
+    job->response = (struct nm_msg_response){.task = job->number,
+                                             .attempt = job->attempt,
+                                             .entities = job->task.entities,
+                                             .n_entities = job->task.n_entities,
+                                             .endpoint = answer->endpoint,
+                                             .model = nm_str(job->endpoint->config->model),
+                                             .prompt_hash = answer->prompt_hash,
+                                             .seed = answer->seed,
+                                             .constraint = answer->constraint,
+                                             .status = 200,
+                                             .created_ms = (uint64_t)nm_clock_wall_ms(),
+                                             .body = answer->body,
+                                             .reused_from = answer->task,
+                                             .line = job->task.line,
+                                             .lines = job->task.lines};
+    job->task.n_answers = 0; /* the spool needs them no more */
+    job->state = NM_JOB_ANSWERED;
+    nm_job_push(&g->answered, job);
+    return true;
 }

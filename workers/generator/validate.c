@@ -15,6 +15,7 @@ const char *nm_rule_name(enum nm_rule rule)
         [NM_RULE_UTF8] = "utf8",
         [NM_RULE_FINISH] = "finish_reason",
         [NM_RULE_JSON] = "json_form",
+        [NM_RULE_LINE] = "line_missing",
         [NM_RULE_CONTROL] = "control_character",
         [NM_RULE_EMPTY] = "empty",
         [NM_RULE_CODE_FENCE] = "code_fence",
@@ -121,6 +122,8 @@ static bool check_shape(struct nm_check *check)
 {
     if (check->in->malformed)
         return nm_check_fail(check, NM_RULE_JSON, 0, 0, "it is not the JSON object that was asked for");
+    if (check->in->missing)
+        return nm_check_fail(check, NM_RULE_LINE, 0, 0, "it was left out of an answer that was to have several");
     if (check->text.nwords == 0)
         return nm_check_fail(check, NM_RULE_EMPTY, 0, check->text.n, "it is empty");
     return true;

@@ -24,6 +24,7 @@ enum nm_rule {
     NM_RULE_UTF8,            /* not UTF-8 */
     NM_RULE_FINISH,          /* stopped by the token limit or a content filter */
     NM_RULE_JSON,            /* not the JSON object that a constraint asked for */
+    NM_RULE_LINE,            /* of several sentences in one answer, this one is not there */
     NM_RULE_CONTROL,         /* control characters */
     NM_RULE_EMPTY,           /* nothing there */
     NM_RULE_CODE_FENCE,      /* ``` */
@@ -70,6 +71,7 @@ struct nm_validate_input {
     const char *raw;                            /* the model's output */
     size_t raw_len;
     bool malformed;                   /* it was to be a JSON object around the sentence, and is none */
+    bool missing;                     /* it was to be one line of several, and is not there */
     const char *finish_reason;        /* as the endpoint said it; or NULL */
     const struct nm_leakage *leakage; /* test sentences that must not be repeated; NULL: none */
 };
