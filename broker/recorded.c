@@ -166,9 +166,11 @@ enum nm_err nm_recorded_parse(const char *text, size_t len, const char *name, st
                               struct nm_diag *diag)
 {
     struct nm_recorded *r = calloc(1, sizeof *r);
-    enum nm_err err = r ? NM_OK : nm_fail(diag, NM_ENOMEM, "no memory for %s", name);
-    if (r)
-        r->text = text;
+    *recorded = NULL;
+    if (!r)
+        return nm_fail(diag, NM_ENOMEM, "no memory for %s", name);
+    r->text = text;
+    enum nm_err err = NM_OK;
     size_t nth = 0;
     for (size_t at = 0, end; !err && (at < len || nth == 0); at = end + 1) {
         const char *stop = at < len ? memchr(text + at, '\n', len - at) : NULL;
