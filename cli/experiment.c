@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/experiment_cell.h"
 #include "cli/experiment_run.h"
+#include "cli/experiment_tables.h"
 #include "cli/lock.h"
 #include "cli/process.h"
 #include "cli/progress.h"
@@ -126,7 +127,7 @@ static void print_list(const struct nm_exp *x, unsigned jobs)
 struct options {
     const char *file, *state, *only, *replay;
     uint64_t jobs;
-    bool list, keep_models;
+    bool list, figures_only, keep_models;
 };
 
 static void say_corpora(const struct nm_exp *x)
@@ -159,6 +160,32 @@ static enum nm_err run_locked(struct nm_exp *x, const struct options *o, struct 
     return err;
 }
 
+/* Of what is done, whatever failed. */
+static enum nm_err write_results(const struct nm_exp *x, enum nm_err err, struct nm_diag *diag)
+{
+    struct nm_diag why = {""};
+    const enum nm_err wrote = nm_exp_write_all(x, &why);
+    if (wrote == NM_OK)
+        printf("%s/tables.md, results.csv, results.json, figures/\n", x->state);
+    else if (err == NM_OK)
+        *diag = why;
+    return err == NM_OK ? wrote : err;
+}
+
+static enum nm_err work(struct nm_exp *x, const struct options *o, struct nm_diag *diag)
+{
+    enum nm_err err = NM_OK;
+    nm_exp_want(x, o->only);
+    say_corpora(x);
+    if (o->list) {
+        print_list(x, (unsigned)o->jobs);
+        return NM_OK;
+    }
+    if (!o->figures_only)
+        err = run_locked(x, o, diag);
+    return err == NM_OK || err == NM_ESTATE ? write_results(x, err, diag) : err;
+}
+
 static enum nm_err experiment(const struct options *o, struct nm_diag *diag)
 {
     struct nm_experiment *e = NULL;
@@ -173,14 +200,8 @@ static enum nm_err experiment(const struct options *o, struct nm_diag *diag)
         (void)snprintf(state, sizeof state, "%s", o->state);
     if (err == NM_OK)
         err = nm_exp_open(e, state, o->replay, &x, diag);
-    if (err == NM_OK) {
-        nm_exp_want(&x, o->only);
-        say_corpora(&x);
-    }
-    if (err == NM_OK && o->list)
-        print_list(&x, (unsigned)o->jobs);
-    else if (err == NM_OK)
-        err = run_locked(&x, o, diag);
+    if (err == NM_OK)
+        err = work(&x, o, diag);
     nm_exp_close(&x);
     nm_experiment_destroy(&e);
     return err;
@@ -201,6 +222,8 @@ int nm_command_experiment(int argc, char **argv)
          "no LLM is called: each generation's answers are in DIR, as an earlier STATE/responses has them"},
         {'j', "jobs", NM_OPT_COUNT, &o.jobs, "N",
          "programs at a time (default: a core each); FILE says threads of each"},
+        {0, "figures-only", NM_OPT_FLAG, &o.figures_only, NULL,
+         "make nothing but tables and figures of what is done"},
         {0, "keep-models", NM_OPT_FLAG, &o.keep_models, NULL, "do not delete a tagger once its cells are done"},
     };
     const struct nm_command command = {
