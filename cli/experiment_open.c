@@ -51,16 +51,25 @@ static enum nm_err read_clean(struct nm_exp *x, const char *what, const char *pa
     return err == NM_OK ? check_types(x->e, corpus, path, diag) : err;
 }
 
+static bool same_document(const struct nm_exp *x, uint32_t a, uint32_t b)
+{
+    return x->pool.at[a].document == x->pool.at[b].document;
+}
+
 /* A part of train, by sentences or documents, becomes devel. */
 static enum nm_err cut_devel(struct nm_exp *x, struct nm_diag *diag)
 {
-    const size_t n = x->pool.n, devel = (size_t)((double)n * x->e->devel_share + 0.5);
+    const size_t n = x->pool.n;
+    size_t devel = (size_t)((double)n * x->e->devel_share + 0.5);
     uint32_t *order = malloc((n + 1) * sizeof *order);
     bool *taken = calloc(n + 1, sizeof *taken);
     struct nm_exp_sentence *at = malloc((n + 1) * sizeof *at);
     enum nm_err err = order != NULL && taken != NULL && at != NULL
                           ? nm_exp_corpus_draw(&x->pool, nm_mix64(x->e->seed ^ DEVEL_STREAM), x->e->documents, order)
                           : NM_ENOMEM;
+    while (err == NM_OK && x->e->documents && devel > 0 && devel < n &&
+           same_document(x, order[devel - 1], order[devel]))
+        devel++; /* none stands in both */
     for (size_t i = 0; i < devel && err == NM_OK; i++)
         taken[order[i]] = true;
     for (size_t i = 0, kept = 0; i < n && err == NM_OK; i++) {

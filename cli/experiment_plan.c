@@ -310,7 +310,7 @@ static int plan_cell(struct planner *p, const struct nm_exp_cell *cell)
     say(p, "%s on %s %s, seen %s", nm_arm_name(cell->arm), e->on_test ? "test" : "devel", p->x->eval_hash,
         p->x->pool_hash);
     if (cell->arm == NM_ARM_UNION)
-        say(p, "sure %.9g", e->union_sure);
+        say(p, "sure %.9g, lists first", e->union_sure);
     if (!nm_arm_is_trained(cell->arm)) {
         say_step(p, "lists", lists);
         step.deps[NM_EXP_OF_LISTS] = lists;

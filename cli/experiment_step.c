@@ -419,6 +419,8 @@ static void command_cell(const struct nm_exp *x, const struct nm_exp_step *step,
             add_path(x, c, "--with", "cells", step->key, ".tagged");
             add(c, "--sure");
             add(c, "%.9g", x->e->union_sure);
+            add(c, "--prefer");
+            add(c, "lists");
         }
         add_path(x, c, "-o", "cells", step->key, ".new");
     }

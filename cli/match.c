@@ -15,7 +15,7 @@ static const char text[] =
     "FILE is text, a line each, or, where its name ends in .conll, .tsv, .iob or .jsonl, what that says; its own\n"
     "labels do not matter.\n"
     "With --with, the spans of the lists and of a tagger ('nermill predict --format conll --scores'): of those that\n"
-    "overlap the longest stays, of equal ones the lists'; --prefer lists or tagger: that side's.\n"
+    "overlap the lists' stays; --prefer longest: the longest, of equal ones the lists'; tagger: the tagger's.\n"
     "'nermill evaluate --tagged OUT --gold FILE' says how good that is.\n";
 
 static bool ends_in(const char *path, const char *end)
@@ -83,16 +83,16 @@ static int run(struct nm_dictionary *d, const struct nm_texts *lists, const stru
 
 int nm_command_match(int argc, char **argv)
 {
-    struct nm_dictionary d = {.prefer = NM_PREFER_LONGEST};
+    struct nm_dictionary d = {.prefer = NM_PREFER_LISTS};
     struct nm_texts lists = {.n = 0};
-    const char *form = NULL, *to = "conll", *out = NULL, *sure = "0", *prefer = "longest";
+    const char *form = NULL, *to = "conll", *out = NULL, *sure = "0", *prefer = "lists";
     const struct nm_opt opts[] = {
         {'e', "entities", NM_OPT_TEXTS, &lists, "TYPE=LIST", NM_LISTS_HELP},
         {'w', "with", NM_OPT_TEXT, &d.with, "FILE", "what a tagger says of the same words: word, tag, probability"},
         {0, "sure", NM_OPT_TEXT, &sure, "X",
          "of the tagger, only spans whose every word is as probable (default: 0)"},
-        {0, "prefer", NM_OPT_TEXT, &prefer, "longest|lists|tagger",
-         "which of two overlapping spans (default: longest)"},
+        {0, "prefer", NM_OPT_TEXT, &prefer, "lists|longest|tagger",
+         "which of two overlapping spans stays (default: lists)"},
         {0, "input", NM_OPT_TEXT, &form, "FORM", "text, conll, tdmsci or jsonl (default: by FILE's name)"},
         {'t', "to", NM_OPT_TEXT, &to, "FORMAT", "conll (default), jsonl or another file of nermill export"},
         {'o', "out", NM_OPT_TEXT, &out, "OUT", "write there (default: standard output)"},
@@ -117,7 +117,7 @@ int nm_command_match(int argc, char **argv)
     if (!nm_opts_share(sure, &d.sure))
         return usage("--sure takes a number from 0 to 1");
     if (!choose_side(prefer, &d.prefer))
-        return usage("--prefer takes longest, lists or tagger");
+        return usage("--prefer takes lists, longest or tagger");
     if (d.with == NULL && d.sure > 0)
         return usage("--sure is about what a tagger says: name its file by --with");
     d.from.path = argv[1];

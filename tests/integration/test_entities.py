@@ -118,6 +118,11 @@ class Entities(harness.Case):
         words = [line.split("\t")[0] for line in TEST.splitlines()]
         tagged = self.write("tagged.conll", "".join(
             f"{word}\t{'B-Disease' if word in ('gave', 'and') else 'O'}\t{0.4 if word == 'gave' else 0.9}\n" for word in words))
+        longer = self.write("longer.conll", "".join(  # over a name of the list: that stays, if not said otherwise
+            f"{word}\t{dict(gave='B-Disease', no='I-Disease', chills='I-Disease').get(word, 'O')}\t0.9\n" for word in words))
+        for prefer, said in (((), TEST), (("--prefer", "tagger"), TEST.replace("gave\tO\nno\tO\nchills\tB", "gave\tB-Disease\nno\tI-Disease\nchills\tI"))):
+            result = self.nermill("match", test, *self.lists(), "--with", longer, *prefer)
+            self.assertEqual(result.stdout, said + "\n", result.stderr)
         result = self.nermill("match", test, *self.lists(), "--with", tagged, "--sure", "0.5", "-o", self.dir / "union.conll")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("4 of the lists, 1 of the tagger (1 less sure), 0 of both, 0 gave way", result.stderr)
@@ -165,7 +170,7 @@ class Entities(harness.Case):
             (("match", file, "--entities", f"Chemical={names}", "--sure", "0.5"), harness.EXIT_USAGE, "--with"),
             (("match", file, "--entities", f"Chemical={names}", "--with", file, "--sure", "2"), harness.EXIT_USAGE, "from 0 to 1"),
             (("match", file, "--entities", f"Chemical={names}", "--with", file, "--sure", "0.5"), harness.EXIT_INPUT, "--scores"),
-            (("match", file, "--entities", f"Chemical={names}", "--prefer", "me"), harness.EXIT_USAGE, "longest, lists or tagger"),
+            (("match", file, "--entities", f"Chemical={names}", "--prefer", "me"), harness.EXIT_USAGE, "lists, longest or tagger"),
             (("match", file, "--entities", f"Chemical={names}", "--to", "brat"), harness.EXIT_USAGE, "--to"),
             (("augment", file), harness.EXIT_USAGE, "TYPE=LIST"),
             (("augment", "-", "--entities", f"Chemical={names}"), harness.EXIT_USAGE, "read twice"),

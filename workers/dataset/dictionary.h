@@ -5,8 +5,8 @@
  * so lists in natural spelling match whatever the corpus's tokens are; a match that begins or ends inside a token is
  * that token's if the rest of it is punctuation ("(heart failure)," by blanks), else left out and counted.
  *
- * The union takes the spans of both.  Of spans that overlap, one stays: by NM_PREFER_LONGEST the longest, of equal
- * ones the lists'; by the other two whatever the preferred side says, then the longest.
+ * The union takes the spans of both.  Of spans that overlap, one stays: by NM_PREFER_LISTS and NM_PREFER_TAGGER what
+ * that side says, then the longest; by NM_PREFER_LONGEST the longest, of equal ones the lists'.
  * Test: unit names, integration entities.
  */
 #ifndef NM_DATASET_DICTIONARY_H
