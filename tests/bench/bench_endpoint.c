@@ -66,14 +66,21 @@ static const char *pick(struct nm_rng *rng, const char *const *words, size_t n)
 }
 #define PICK(rng, words) pick(rng, words, sizeof(words) / sizeof *(words))
 
+/* The last place of the mark, NULL: there is none; looked for from behind, as it stands near the end. */
+static const char *last_place(const char *body, size_t len, const char *mark)
+{
+    size_t n = strlen(mark);
+    for (size_t i = len < n ? 0 : len - n + 1; i > 0; i--)
+        if (body[i - 1] == *mark && memcmp(body + i - 1, mark, n) == 0)
+            return body + i - 1;
+    return NULL;
+}
+
 /* What stands in quotes, which are \" there, behind the last "Terms:" of the body, up to the end of that message:
  * joined by "and"; 0: nothing. */
 static size_t add_terms(const char *body, size_t len, struct nm_buf *out)
 {
-    static const char mark[] = "Terms:";
-    const char *at = NULL, *end = body + len;
-    for (const char *next = body; (next = memmem(next, (size_t)(end - next), mark, sizeof mark - 1)) != NULL; next++)
-        at = next;
+    const char *at = last_place(body, len, "Terms:"), *end = body + len;
     if (at == NULL)
         return 0;
     const char *last = at;
@@ -148,6 +155,16 @@ static void answer_get(const struct endpoint *e, struct client *c)
     respond(c, body, (size_t)n);
 }
 
+/* What the head says; 0: nothing. */
+static size_t content_length(const char *head, const char *end)
+{
+    static const char name[] = "content-length:";
+    for (const char *line = head; (line = memchr(line, '\n', (size_t)(end - line))) != NULL;)
+        if (strncasecmp(++line, name, sizeof name - 1) == 0)
+            return strtoul(line + sizeof name - 1, NULL, 10);
+    return 0;
+}
+
 /* The bytes of the first whole request in c->in, and of its head; 0: it is not all there. */
 static size_t whole_request(struct client *c, size_t *head)
 {
@@ -155,8 +172,7 @@ static size_t whole_request(struct client *c, size_t *head)
     if (end == NULL)
         return 0;
     *head = (size_t)(end - c->in.data) + 4;
-    const char *length = strcasestr(c->in.data, "\r\ncontent-length:");
-    size_t body = length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0;
+    size_t body = content_length(c->in.data, end);
     return c->in.len >= *head + body ? *head + body : 0;
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
-#include "workers/generator/chat.h"
+#include "workers/generator/skim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +31,22 @@ static void check_reply(enum nm_err err, const struct nm_chat_reply *reply)
         abort();
 }
 
+/* What is read in one walk is what jansson reads: a member whose name holds an escape by number is left to that. */
+static void check_skim(const char *body, size_t len, struct nm_arena *arena)
+{
+    static const char member[] = "{\"\\u007a\":0,";
+    struct nm_chat_reply skimmed = {.finish_reason = ""}, read;
+    const char *brace = memchr(body, '{', len);
+    if (!nm_skim(body, len, arena, &skimmed) || brace == NULL)
+        return;
+    char *other = nm_arena_sprintf(arena, "%s%.*s", member, (int)(len - (size_t)(brace + 1 - body)), brace + 1);
+    if (other == NULL || nm_chat_read(other, strlen(other), arena, &read, NULL) != NM_OK || read.content == NULL ||
+        strcmp(read.content, skimmed.content) != 0 || read.content_len != skimmed.content_len ||
+        strcmp(read.finish_reason, skimmed.finish_reason) != 0 || strcmp(read.model, skimmed.model) != 0 ||
+        read.tokens_in != skimmed.tokens_in || read.tokens_out != skimmed.tokens_out || read.refusal != NULL)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const long statuses[] = {200, 201, 302, 400, 402, 403, 404, 408, 413, 422, 429, 500, 503, 529, 0, 999};
@@ -50,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nm_arena_init(&arena, 0);
     enum nm_err err = nm_chat_read(body, len, &arena, &reply, &diag);
     check_reply(err, &reply);
+    check_skim(body, len, &arena);
     struct nm_llm_outcome outcome = {.fault = (enum nm_llm_fault)(data[0] % (NM_LLM_CANCELED + 1)),
                                      .status = statuses[data[1] % (sizeof statuses / sizeof *statuses)],
                                      .text = "words",

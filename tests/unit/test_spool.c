@@ -28,7 +28,16 @@ static void put(struct nm_spool *spool, uint64_t task, uint64_t attempt, const c
     struct nm_spool_entry entry = {
         .task = {.task = task, .attempt = attempt, .entities = &entity, .n_entities = 1, .style = nm_str("s")},
         .response = {.task = task, .attempt = attempt, .status = 200, .body = nm_str(body), .seed = 77}};
+    const struct nm_msg msg = {.type = NM_MSG_task, .u.task = entry.task};
+    struct nm_buf packed;
+    nm_buf_init(&packed, NM_FRAME_MAX);
+    assert_int_equal(nm_msg_encode(&msg, &packed), NM_OK);
+    if (task % 2 != 0) { /* as it came; the others are encoded by the spool: read back, it is the same */
+        entry.packed = (struct nm_str){packed.data, packed.len};
+        entry.task = (struct nm_msg_task){.task = task, .attempt = attempt};
+    }
     assert_int_equal(nm_spool_put(spool, &entry), NM_OK);
+    nm_buf_clean_up(&packed);
 }
 
 static size_t count(struct nm_spool *spool, size_t *others)

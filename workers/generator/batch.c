@@ -90,7 +90,7 @@ static enum nm_err take_task(struct nm_batch *b, const struct nm_msg_task *task)
     if (nm_job_find(&b->jobs, task->task, task->attempt) != NULL)
         return NM_OK;
     struct nm_job *job = nm_job_new();
-    enum nm_err err = job != NULL ? nm_job_copy_task(job, task, &b->body) : NM_ENOMEM;
+    enum nm_err err = job != NULL ? nm_job_take_task(job, nm_worker_frame(b->worker)) : NM_ENOMEM;
     if (err == NM_OK)
         err = nm_batch_ask(b, job);
     if (err != NM_OK) {
@@ -107,7 +107,7 @@ static enum nm_err take_task(struct nm_batch *b, const struct nm_msg_task *task)
     job->response.created_ms = 0;
     job->task.n_answers = 0;
     b->taken++;
-    const struct nm_spool_entry entry = {job->task, job->response};
+    const struct nm_spool_entry entry = {.task = job->task, .response = job->response};
     err = nm_spool_put(b->asked, &entry);
     nm_arena_clean_up(&job->arena); /* from here on the store has it */
     return err;

@@ -66,7 +66,7 @@ static enum nm_err add_line(struct nm_batch *b, const struct nm_spool_entry *ent
         err = nm_batch_line_write(nm_worker_run(b->worker), job.number, job.attempt,
                                   (struct nm_str){b->body.data, b->body.len}, out);
     if (err == NM_OK) {
-        const struct nm_spool_entry marked = {job.task, job.response}; /* created_ms: now */
+        const struct nm_spool_entry marked = {.task = job.task, .response = job.response}; /* created_ms: now */
         err = nm_spool_put(b->asked, &marked);
     }
     nm_arena_clean_up(&job.arena);

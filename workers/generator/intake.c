@@ -28,7 +28,7 @@ enum nm_err nm_generator_send_response(struct nm_generator *g, struct nm_job *jo
     nm_arena_clean_up(&job->arena); /* from here on the spool has it */
     job->task = (struct nm_msg_task){0};
     job->response = (struct nm_msg_response){0};
-    job->frame = (struct nm_str){0};
+    job->packed = job->frame = (struct nm_str){0};
     return err;
 }
 
@@ -192,7 +192,7 @@ static enum nm_err take_task(struct nm_generator *g, const struct nm_msg_task *t
     job = nm_job_new();
     if (job == NULL)
         return NM_ENOMEM;
-    enum nm_err err = nm_job_copy_task(job, task, &g->body);
+    enum nm_err err = nm_job_take_task(job, nm_worker_frame(g->worker));
     if (err != NM_OK) {
         nm_job_destroy(&job);
         return err;

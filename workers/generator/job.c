@@ -19,17 +19,19 @@ void nm_job_destroy(struct nm_job **job)
     *job = NULL;
 }
 
-enum nm_err nm_job_copy_task(struct nm_job *job, const struct nm_msg_task *task, struct nm_buf *scratch)
+enum nm_err nm_job_take_task(struct nm_job *job, struct nm_str frame)
 {
-    struct nm_msg msg = {.type = NM_MSG_task, .u.task = *task};
-    nm_buf_reset(scratch);
-    enum nm_err err = nm_msg_encode(&msg, scratch);
-    if (err == NM_OK)
-        err = nm_msg_decode(scratch->data, scratch->len, &job->arena, &msg, NULL);
+    struct nm_msg msg;
+    enum nm_err err = nm_msg_decode(frame.ptr, frame.len, &job->arena, &msg, NULL);
+    if (err != NM_OK || msg.type != NM_MSG_task)
+        return err != NM_OK ? err : NM_EFORMAT;
     job->task = msg.u.task;
-    job->number = task->task;
-    job->attempt = task->attempt;
-    return err;
+    job->number = job->task.task;
+    job->attempt = job->task.attempt;
+    if (job->task.n_answers > 0) /* the spool does not need those */
+        return NM_OK;
+    job->packed = (struct nm_str){nm_arena_strndup(&job->arena, frame.ptr, frame.len), frame.len};
+    return job->packed.ptr != NULL ? NM_OK : NM_ENOMEM;
 }
 
 static struct nm_job **bucket_of(struct nm_job_table *table, uint64_t number, uint64_t attempt)

@@ -28,6 +28,7 @@ struct nm_job {
     uint64_t tokens_in;    /* ANSWERED and judged: as the endpoint counted; 0: it does not */
     struct nm_arena arena; /* of the task, the answer, the failure */
     struct nm_msg_task task;
+    struct nm_str packed; /* the task as it came; "" where it is to be encoded anew, without what it brought along */
     struct nm_recipe_call call;
     struct nm_msg_response response;
     /* ANSWERED, out of the judge's hands */
@@ -62,8 +63,8 @@ struct nm_job_queue {
 struct nm_job *nm_job_new(void); /* NULL: out of memory */
 void nm_job_destroy(struct nm_job **job);
 
-/* nm_job_copy_task - a deep copy into the job's arena; scratch is emptied.  NM_ENOMEM, NM_ELIMIT. */
-enum nm_err nm_job_copy_task(struct nm_job *job, const struct nm_msg_task *task, struct nm_buf *scratch);
+/* nm_job_take_task - the task of that frame, into the job's arena.  NM_ENOMEM; NM_EFORMAT: it is no task. */
+enum nm_err nm_job_take_task(struct nm_job *job, struct nm_str frame);
 
 struct nm_job *nm_job_find(const struct nm_job_table *table, uint64_t number, uint64_t attempt);
 void nm_job_add(struct nm_job_table *table, struct nm_job *job);

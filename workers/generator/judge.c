@@ -33,7 +33,7 @@ static void spool(struct nm_judge *judge)
     enum nm_err err = NM_OK;
     judge->why.text[0] = '\0';
     for (const struct nm_job *job = judge->batch.head; job != NULL && err == NM_OK; job = job->after) {
-        struct nm_spool_entry entry = {job->task, job->response};
+        struct nm_spool_entry entry = {job->task, job->response, job->packed};
         err = nm_spool_put(judge->spool, &entry);
     }
     enum nm_err committed = nm_spool_commit(judge->spool, &judge->why);

@@ -254,6 +254,7 @@ static enum nm_err settle_part(struct rendering *r, struct part *part)
         if (err == NM_OK)
             err = nm_passage_make(text, r->arena, &texts[r->there]);
     }
+    r->asked = NULL;
     settled.texts = texts;
     if (err == NM_OK)
         part->settled = settled;

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "workers/generator/chat.h"
+#include "workers/generator/skim.h"
 
 static uint64_t count_of(const json_t *object, const char *key)
 {
@@ -204,6 +205,9 @@ static bool is_stream(const char *body, size_t len)
 enum nm_err nm_chat_read(const char *body, size_t len, struct nm_arena *arena, struct nm_chat_reply *reply,
                          struct nm_diag *diag)
 {
+    *reply = (struct nm_chat_reply){.finish_reason = "", .model = ""};
+    if (nm_skim(body, len, arena, reply))
+        return NM_OK;
     *reply = (struct nm_chat_reply){.finish_reason = "", .model = ""};
     if (is_stream(body, len))
         return read_stream(body, len, arena, reply, diag);

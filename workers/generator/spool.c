@@ -103,19 +103,24 @@ static enum nm_err put(struct nm_spool *spool, const struct nm_spool_entry *entr
 {
     struct nm_msg msg = {.type = NM_MSG_task, .u.task = entry->task};
     struct nm_buf *bytes = &spool->pending.bytes;
+    struct nm_str task = entry->packed;
+    enum nm_err err = NM_OK;
     nm_buf_reset(&spool->task);
     nm_buf_reset(&spool->answer);
-    enum nm_err err = nm_msg_encode(&msg, &spool->task);
+    if (task.len == 0) {
+        err = nm_msg_encode(&msg, &spool->task);
+        task = (struct nm_str){spool->task.data, spool->task.len};
+    }
     if (err == NM_OK)
         err = nm_response_encode(&entry->response, &spool->answer);
     if (err != NM_OK)
         return err;
-    size_t start = bytes->len, n = spool->task.len;
+    size_t start = bytes->len, n = task.len;
     unsigned char head[4] = {(unsigned char)n, (unsigned char)(n >> 8), (unsigned char)(n >> 16),
                              (unsigned char)(n >> 24)};
     err = nm_buf_add(bytes, head, sizeof head);
     if (err == NM_OK)
-        err = nm_buf_add(bytes, spool->task.data, spool->task.len);
+        err = nm_buf_add(bytes, task.ptr, task.len);
     if (err == NM_OK)
         err = nm_buf_add(bytes, spool->answer.data, spool->answer.len);
     struct nm_spool_key key = {entry->task.task, entry->task.attempt};
@@ -220,6 +225,7 @@ static enum nm_err read_entry(struct nm_txn *txn, void *ctx, struct nm_diag *dia
     if (err != NM_OK)
         return err;
     look->entry->task = msg.u.task;
+    look->entry->packed = (struct nm_str){0};
     return nm_response_decode(bytes + 4 + n, val.len - 4 - n, look->arena, &look->entry->response, diag);
 }
 

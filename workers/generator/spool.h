@@ -16,6 +16,7 @@ struct nm_spool;
 struct nm_spool_entry {
     struct nm_msg_task task;
     struct nm_msg_response response; /* body, status, endpoint, ...: nothing that parsing tells */
+    struct nm_str packed;            /* put: the task as a message, where it is at hand; "": it is made.  get: "" */
 };
 
 struct nm_spool_key {

@@ -186,6 +186,11 @@ enum nm_err nm_worker_receive(struct nm_worker *w, struct nm_msg *msg)
     }
 }
 
+struct nm_str nm_worker_frame(const struct nm_worker *w)
+{
+    return (struct nm_str){w->in.data, w->in.len};
+}
+
 /* A broker that was killed and is back does not know us, and hears nothing of us before the next heartbeat. */
 static bool connected_anew(struct nm_worker *w)
 {

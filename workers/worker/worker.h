@@ -73,6 +73,9 @@ int nm_worker_fd(const struct nm_worker *worker);
  * Returns the first error of a callback; NM_EVERSION, NM_EAUTH: the broker refuses us for good. */
 enum nm_err nm_worker_step(struct nm_worker *worker, int *wait_ms, struct nm_diag *diag);
 
+/* nm_worker_frame - the message that role.message is called with, as it came; until that returns. */
+struct nm_str nm_worker_frame(const struct nm_worker *worker);
+
 /* nm_worker_send - queue one message to the broker.  NM_EBUSY: over the high-water mark, try after a step. */
 enum nm_err nm_worker_send(struct nm_worker *worker, const struct nm_msg *msg);
 /* nm_worker_send_frame - the same for a message that is encoded already. */
