@@ -62,6 +62,7 @@ class Mpi(harness.Case):
             result = self.train(ranks, f"of-{ranks}")
             self.assertEqual(result.returncode, EXIT_OK, result.stderr)
             self.assertIn(f"{ranks} processes", result.stderr)
+            self.assertIn(f"for the {ranks} processes on this machine", result.stderr)
             self.assertEqual(result.stdout.count("trained 48 steps"), 1, result.stdout)
             self.assert_same_course("one", f"of-{ranks}")
         again = self.train(2, "of-2")

@@ -463,7 +463,9 @@ static void memory(void **state)
                                          .n_types = 2,
                                          .n_labels = 5};
     struct nm_bert_options options = {.n_threads = 2};
-    const struct nm_bert_extent none = {0}, some = {1024, 64, 1024 * 64}, more = {2048, 64, 2048 * 64};
+    const struct nm_bert_extent none = {0};
+    const struct nm_bert_extent some = {.n_tokens = 1024, .max_len = 64, .probs = 1024 * 64};
+    const struct nm_bert_extent more = {.n_tokens = 2048, .max_len = 64, .probs = 2048 * 64};
     const size_t params = 108895493, bare = nm_bert_memory(&base, &options, &none);
     assert_in_range(bare, 16 * params, 16 * params + (100 << 20)); /* and what products are packed into */
     /* per token and layer: 8 rows of the hidden size, two of the intermediate, probabilities of 64 in 12 heads, 2

@@ -123,10 +123,19 @@ static enum nm_err grow_arena(struct nm_bert *b, size_t floats, size_t n_tokens,
                    n_tokens, floats * sizeof(float) >> 20);
 }
 
+/* Floats that the arena must have for batches of this extent. */
+static size_t arena_for(struct nm_bert *b, bool train, const struct nm_bert_extent *extent)
+{
+    const struct nm_bert_extent scored = {.n_tokens = extent->scored_tokens, .max_len = extent->scored_len};
+    lay_out(b, true, train, extent);
+    const size_t first = b->arena_used;
+    lay_out(b, true, false, &scored);
+    return max_size(first, b->arena_used);
+}
+
 enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag)
 {
-    lay_out(bert, true, !bert->inference, extent);
-    return grow_arena(bert, bert->arena_used, extent->n_tokens, diag);
+    return grow_arena(bert, arena_for(bert, !bert->inference, extent), extent->n_tokens, diag);
 }
 
 static enum nm_err set_up_arena(struct nm_bert *b, bool train, const struct nm_bert_extent *x, struct nm_diag *diag)
@@ -154,10 +163,10 @@ size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_op
     measured.acts = calloc(cfg->n_layers, sizeof *measured.acts);
     if (measured.acts == NULL)
         return SIZE_MAX;
-    lay_out(&measured, true, !options->inference, extent);
+    const size_t arena = arena_for(&measured, !options->inference, extent);
     free(measured.acts);
     const size_t params = nm_bert_count_params(&measured.cfg);
-    return ((options->inference ? 1 : 4) * params + measured.arena_used + 3 * extent->n_tokens) * sizeof(float) +
+    return ((options->inference ? 1 : 4) * params + arena + 3 * extent->n_tokens) * sizeof(float) +
            nm_team_memory(&team);
 }
 

@@ -101,7 +101,8 @@ bool nm_bert_head_loaded(const struct nm_bert *bert);
  * activations, in training gradients and optimizer state, too. */
 struct nm_bert_extent {
     size_t n_tokens, max_len;
-    size_t probs; /* sum of length * nm_attention_row(length) of a batch's sequences */
+    size_t scored_tokens, scored_len; /* of a model in training: of batches for nm_bert_forward */
+    size_t probs;                     /* sum of length * nm_attention_row(length) of a batch's sequences */
 };
 size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_options *options,
                       const struct nm_bert_extent *extent);

@@ -10,7 +10,7 @@
 enum { PIECE = 1 << 24 };
 
 struct nm_comm {
-    int rank, size, joined;
+    int rank, size, here, joined;
     MPI_Request *open; /* (n_open) sums that have begun */
     int n_open, cap;
 };
@@ -33,11 +33,15 @@ struct nm_comm *nm_comm_init(void)
     int given;
     if (c == NULL)
         return NULL;
-    c->size = 1;
+    c->size = c->here = 1;
     if (was_launched() && MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given) == MPI_SUCCESS) {
         c->joined = 1;
         MPI_Comm_rank(MPI_COMM_WORLD, &c->rank);
         MPI_Comm_size(MPI_COMM_WORLD, &c->size);
+        MPI_Comm machine;
+        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+        MPI_Comm_size(machine, &c->here);
+        MPI_Comm_free(&machine);
     }
     return c;
 }
@@ -67,6 +71,11 @@ size_t nm_comm_rank(const struct nm_comm *comm)
 size_t nm_comm_size(const struct nm_comm *comm)
 {
     return comm != NULL ? (size_t)comm->size : 1;
+}
+
+size_t nm_comm_here(const struct nm_comm *comm)
+{
+    return comm != NULL ? (size_t)comm->here : 1;
 }
 
 void nm_comm_bcast(struct nm_comm *comm, void *data, size_t bytes)
@@ -159,6 +168,12 @@ size_t nm_comm_rank(const struct nm_comm *comm)
 }
 
 size_t nm_comm_size(const struct nm_comm *comm)
+{
+    (void)comm;
+    return 1;
+}
+
+size_t nm_comm_here(const struct nm_comm *comm)
 {
     (void)comm;
     return 1;

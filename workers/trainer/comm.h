@@ -19,9 +19,20 @@ void nm_comm_destroy(struct nm_comm **comm);
 /* nm_comm_abort - end the whole job: what a process does that can't go on while the others wait for it. */
 void nm_comm_abort(struct nm_comm *comm, int code);
 
-/* 0 and 1 also for comm NULL. */
+/* 0, 1 and 1 also for comm NULL. */
 size_t nm_comm_rank(const struct nm_comm *comm);
 size_t nm_comm_size(const struct nm_comm *comm);
+size_t nm_comm_here(const struct nm_comm *comm); /* how many of them are on this machine */
+
+/* nm_comm_part - which of n things are this process's: whole ones, in the order of the ranks. */
+struct nm_comm_part {
+    size_t lo, n;
+};
+static inline struct nm_comm_part nm_comm_part(const struct nm_comm *comm, size_t n)
+{
+    const size_t rank = nm_comm_rank(comm), size = nm_comm_size(comm), lo = n * rank / size;
+    return (struct nm_comm_part){lo, n * (rank + 1) / size - lo};
+}
 
 /* nm_comm_bcast - data (bytes) of rank 0 to all. */
 void nm_comm_bcast(struct nm_comm *comm, void *data, size_t bytes);

@@ -1,5 +1,6 @@
 #include "workers/trainer/memory.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,31 +96,52 @@ static void grow_to(struct nm_bert_extent *largest, const struct nm_dataset *set
 }
 
 struct nm_bert_extent nm_memory_largest(const struct nm_dataset *set, const struct nm_stages *stages,
-                                        const struct nm_recipe *recipe, uint32_t *order)
+                                        const struct nm_recipe *recipe, const struct nm_comm *comm, uint32_t *order)
 {
     struct nm_bert_extent largest = {0};
     for (size_t s = 0; s < stages->n; s++) {
         const struct nm_stage *stage = &stages->at[s];
         for (size_t epoch = 0; epoch < stage->epochs; epoch++) {
             nm_stage_shuffle(stage, recipe->seed, epoch, order);
-            for (size_t at = 0; at < stage->n; at += recipe->batch)
-                grow_to(&largest, set, order + at,
-                        stage->n - at < recipe->batch ? stage->n - at : (size_t)recipe->batch);
+            for (size_t at = 0; at < stage->n; at += recipe->batch) {
+                const size_t n = stage->n - at < recipe->batch ? stage->n - at : (size_t)recipe->batch;
+                const struct nm_comm_part own = nm_comm_part(comm, n);
+                grow_to(&largest, set, order + at + own.lo, own.n);
+            }
         }
     }
     return largest;
 }
 
-/* The largest batch, of sentences like these, that fits; 0: none. */
-static size_t fitting_tokens(const struct nm_model_config *cfg, const struct nm_bert_options *options,
-                             const struct nm_bert_extent *x, size_t allowed)
+/* Gradients that several processes sum: the rows of embeddings that any has touched, packed and with room to spare.
+ */
+static size_t summing(const struct nm_memory_need *need)
 {
+    const struct nm_model_config *cfg = need->cfg;
+    const size_t tokens = need->processes * need->largest.n_tokens;
+    const size_t words = tokens < cfg->vocab_size ? tokens : cfg->vocab_size;
+    if (need->processes == 1)
+        return 0;
+    return (words + need->largest.max_len + 1) * cfg->hidden_size * sizeof(float) * 5 / 4;
+}
+
+size_t nm_memory_needed(const struct nm_memory_need *need)
+{
+    return nm_bert_memory(need->cfg, need->options, &need->largest) + summing(need);
+}
+
+/* The largest batch, of sentences like these, that fits; 0: none. */
+static size_t fitting_tokens(const struct nm_memory_need *need, size_t allowed)
+{
+    const struct nm_bert_extent *x = &need->largest;
     size_t fits = 0, over = x->n_tokens;
     while (over - fits > 1) {
         const size_t n = fits + (over - fits) / 2;
-        const struct nm_bert_extent part = {n, x->max_len < n ? x->max_len : n,
-                                            (size_t)((double)x->probs * (double)n / (double)x->n_tokens)};
-        if (nm_bert_memory(cfg, options, &part) <= allowed)
+        struct nm_memory_need part = *need;
+        part.largest.n_tokens = n;
+        part.largest.max_len = x->max_len < n ? x->max_len : n;
+        part.largest.probs = (size_t)((double)x->probs * (double)n / (double)x->n_tokens);
+        if (nm_memory_needed(&part) <= allowed)
             fits = n;
         else
             over = n;
@@ -127,9 +149,12 @@ static size_t fitting_tokens(const struct nm_model_config *cfg, const struct nm_
     return fits;
 }
 
-static double gigabytes(size_t bytes)
+/* "3.1 GB", "310 MB" */
+static const char *amount(size_t bytes, char out[32])
 {
-    return (double)bytes / 1e9;
+    const bool large = bytes >= 1000000000;
+    (void)snprintf(out, 32, large ? "%.1f GB" : "%.0f MB", (double)bytes / (large ? 1e9 : 1e6));
+    return out;
 }
 
 /* 12345 as "12,345" */
@@ -147,29 +172,33 @@ static const char *with_commas(size_t n, char out[32])
     return out;
 }
 
-enum nm_err nm_memory_check(const struct nm_model_config *cfg, const struct nm_bert_options *options,
-                            const struct nm_bert_extent *largest, size_t allowed, struct nm_diag *diag)
+enum nm_err nm_memory_check(const struct nm_memory_need *need, size_t allowed, struct nm_diag *diag)
 {
-    const size_t needed = nm_bert_memory(cfg, options, largest);
-    char text[32], fits[64], instead[80] = "";
+    const size_t needed = nm_memory_needed(need) * need->here;
+    char text[32], wants[32], has[32], share[64] = "", fits[64], instead[80] = "";
+    (void)amount(needed, wants);
+    (void)amount(allowed, has);
+    if (need->here > 1)
+        (void)snprintf(share, sizeof(share), " for the %zu processes on this machine", need->here);
     if (needed <= allowed) {
-        nm_info("needs %.1f GB of the %.1f GB that are free; the largest batch has %s tokens", gigabytes(needed),
-                gigabytes(allowed), with_commas(largest->n_tokens, text));
+        nm_info("needs %s%s of the %s that are free; the largest batch has %s tokens", wants, share, has,
+                with_commas(need->largest.n_tokens, text));
         return NM_OK;
     }
-    const size_t tokens = fitting_tokens(cfg, options, largest, allowed);
-    struct nm_bert_options less = *options;
+    const size_t tokens = fitting_tokens(need, allowed / need->here);
+    struct nm_bert_options less = *need->options;
+    struct nm_memory_need checkpointing = *need;
     less.checkpointing = true;
-    const size_t then = nm_bert_memory(cfg, &less, largest);
+    checkpointing.options = &less;
+    const size_t then = nm_memory_needed(&checkpointing) * need->here;
     if (tokens > 0)
         (void)snprintf(fits, sizeof(fits), "a batch of %s tokens would fit", with_commas(tokens, text));
     else
         (void)snprintf(fits, sizeof(fits), "the model alone does not fit");
     if (then <= allowed)
-        (void)snprintf(instead, sizeof(instead), ", or checkpoint gradients, which needs %.1f GB", gigabytes(then));
-    return nm_fail(
-        diag, NM_ELIMIT,
-        "this needs %.1f GB; %.1f GB is free; %s (the largest of this training has %s): take a smaller batch "
-        "or max-length%s",
-        gigabytes(needed), gigabytes(allowed), fits, with_commas(largest->n_tokens, text), instead);
+        (void)snprintf(instead, sizeof(instead), ", or checkpoint gradients, which needs %s", amount(then, text));
+    return nm_fail(diag, NM_ELIMIT,
+                   "this needs %s%s; %s is free; %s (the largest of this training has %s): take a smaller batch "
+                   "or max-length%s",
+                   wants, share, has, fits, with_commas(need->largest.n_tokens, text), instead);
 }

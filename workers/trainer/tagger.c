@@ -318,6 +318,30 @@ enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *se
     return err;
 }
 
+enum nm_err nm_tagger_extent(const struct nm_wordpiece *wp, const struct nm_corpus *corpus, size_t positions,
+                             struct nm_bert_extent *extent)
+{
+    struct nm_pieces pieces = {0};
+    const size_t room = positions > 8 ? positions - 2 : 6;
+    size_t all = 0, longest = 0, most = BATCH_TOKENS;
+    enum nm_err err = NM_OK;
+    for (size_t s = 0; s < corpus->n && err == NM_OK; s++) {
+        const struct nm_sentence *sentence = &corpus->sentences[s];
+        pieces.count = 0;
+        for (size_t i = 0; i < sentence->n && err == NM_OK; i++)
+            err = nm_wordpiece_encode(wp, sentence->words[i].text, sentence->words[i].len, &pieces);
+        const size_t n = pieces.count, windows = n <= room ? 1 : 1 + (n - room + room / 2 - 1) / (room / 2);
+        const size_t tokens = windows == 1 ? n + 2 : windows * (room + 2);
+        all += tokens;
+        most = tokens > most ? tokens : most;
+        longest = n + 2 > longest ? n + 2 : longest;
+    }
+    nm_pieces_clean_up(&pieces);
+    extent->scored_tokens = all < most ? all : most;
+    extent->scored_len = longest < room + 2 ? longest : room + 2;
+    return err;
+}
+
 /* The gold tags by the tagset's types. */
 static enum nm_err translate(struct nm_tagger *tagger, const struct nm_corpus *gold, int32_t *tags)
 {

@@ -45,6 +45,11 @@ enum nm_err nm_tagger_check_vocabulary(const struct nm_bert *bert, const struct 
 enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n, int32_t *tags,
                           float *scores, struct nm_diag *diag);
 
+/* nm_tagger_extent - of the largest batch that tagging this corpus makes, with a model of so many positions, into
+ * extent's scored_tokens and scored_len.  NM_ENOMEM. */
+enum nm_err nm_tagger_extent(const struct nm_wordpiece *wp, const struct nm_corpus *corpus, size_t positions,
+                             struct nm_bert_extent *extent);
+
 /* nm_tagger_evaluate - tag gold and count.  e is initialised here, but for known, mistake and arg, which the caller
  * has set (or zeroed); its types are tagset.types, to which those that only gold has are added; the caller cleans it
  * up. */

@@ -114,15 +114,14 @@ static void report(struct trainer *tr, struct nm_train_step *step, uint64_t toke
 static enum nm_err take_batch(struct trainer *tr, struct nm_batch *batch)
 {
     const struct nm_stage *stage = tr->stage;
-    const size_t size = (size_t)tr->training->recipe.batch, rank = nm_comm_rank(tr->training->comm);
-    const size_t ranks = nm_comm_size(tr->training->comm);
+    const size_t size = (size_t)tr->training->recipe.batch;
     const size_t from = (tr->state.step - stage->first_step) % stage->steps_per_epoch * size;
     const size_t n = stage->n - from < size ? stage->n - from : size;
-    const size_t lo = n * rank / ranks, hi = n * (rank + 1) / ranks;
-    if (nm_dataset_batch(&tr->set, tr->order + from + lo, hi - lo, batch) != NM_OK)
+    const struct nm_comm_part own = nm_comm_part(tr->training->comm, n);
+    if (nm_dataset_batch(&tr->set, tr->order + from + own.lo, own.n, batch) != NM_OK)
         return nm_fail(tr->diag, NM_ENOMEM, "step %zu: out of memory for a batch", tr->state.step + 1);
     batch->first_token = 0;
-    for (size_t i = 0; i < lo; i++)
+    for (size_t i = 0; i < own.lo; i++)
         batch->first_token += tr->set.starts[tr->order[from + i] + 1] - tr->set.starts[tr->order[from + i]];
     return NM_OK;
 }

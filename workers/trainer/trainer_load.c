@@ -128,6 +128,22 @@ static enum nm_err load_data(struct trainer *tr, size_t positions, const int32_t
     return err;
 }
 
+/* What is scored, after each epoch and in the end, by the first process. */
+static enum nm_err add_scored(struct trainer *tr, size_t positions)
+{
+    const struct nm_corpus *scored[2] = {tr->dev, tr->training->gold};
+    for (size_t i = 0; i < 2; i++) {
+        struct nm_bert_extent x = {0};
+        if (scored[i] != NULL && is_first(tr) && nm_tagger_extent(tr->wp, scored[i], positions, &x) != NM_OK)
+            return nm_fail(tr->diag, NM_ENOMEM, "out of memory for the sentences to be scored");
+        if (x.scored_tokens > tr->largest.scored_tokens)
+            tr->largest.scored_tokens = x.scored_tokens;
+        if (x.scored_len > tr->largest.scored_len)
+            tr->largest.scored_len = x.scored_len;
+    }
+    return NM_OK;
+}
+
 /* The data, and whether a model on them will fit, before it is loaded. */
 static enum nm_err prepare(struct trainer *tr, const struct nm_bert_options *options, const int32_t *label_of_tag)
 {
@@ -139,9 +155,21 @@ static enum nm_err prepare(struct trainer *tr, const struct nm_bert_options *opt
         return err;
     err = load_data(tr, cfg.max_positions, label_of_tag);
     if (err == NM_OK) {
-        tr->largest = nm_memory_largest(&tr->set, &tr->stages, &t->recipe, tr->order);
-        err = nm_memory_check(&cfg, options, &tr->largest, limit < unused ? limit : unused, tr->diag);
+        tr->largest = nm_memory_largest(&tr->set, &tr->stages, &t->recipe, t->comm, tr->order);
+        err = add_scored(tr, cfg.max_positions);
     }
+    if (err == NM_OK) {
+        const struct nm_memory_need need = {.cfg = &cfg,
+                                            .options = options,
+                                            .largest = tr->largest,
+                                            .processes = nm_comm_size(t->comm),
+                                            .here = nm_comm_here(t->comm)};
+        err = nm_memory_check(&need, limit < unused ? limit : unused, tr->diag);
+    }
+    uint8_t failed = err != NM_OK; /* nobody takes any before everybody has seen what is free */
+    nm_comm_any(t->comm, &failed, 1);
+    if (err == NM_OK && failed != 0)
+        err = nm_fail(tr->diag, NM_ELIMIT, "another of the processes could not begin");
     nm_model_config_clean_up(&cfg);
     if (err == NM_OK && t->recipe.precision == NM_BF16 && !nm_bf16_is_native())
         nm_warn("this CPU has no instructions for bf16: its roundings are emulated, which is slower than fp32");
