@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char head[] =
         "{\"nermill\":\"responses\",\"version\":1,\"goal\":9,\"samples\":9,\"tasks\":9,\"extra\":3,"
         "\"dedup\":{\"per_template\":0},\"unfinished\":[2]}\n";
+    static const char line[] = "{\"task\":1,\"attempt\":1,\"key\":\"00000000000000ff\",\"answer\":{},\"";
     struct nm_recorded *recorded = NULL;
     struct nm_diag diag;
     struct nm_buf text;
