@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/experiment_cell.h"
 #include "cli/experiment_run.h"
+#include "cli/experiment_seal.h"
 #include "cli/experiment_tables.h"
 #include "cli/lock.h"
 #include "cli/process.h"
@@ -127,13 +128,16 @@ static void print_list(const struct nm_exp *x, unsigned jobs)
 struct options {
     const char *file, *state, *only, *replay;
     uint64_t jobs;
-    bool list, figures_only, keep_models;
+    bool list, seal, figures_only, keep_models;
 };
 
 static void say_corpora(const struct nm_exp *x)
 {
-    printf("%s: %zu cells; gold is drawn from %zu sentences, taggers are scored on %zu of %s\n", x->e->name,
-           x->n_cells, x->pool.n, x->eval.n, nm_exp_eval_name(x));
+    printf("%s: %zu cells; gold is drawn from %zu sentences, taggers are scored on %s", x->e->name, x->n_cells,
+           x->pool.n, nm_exp_eval_name(x));
+    if (!x->e->on_test)
+        printf(" (%zu sentences)", x->eval.n);
+    putchar('\n');
     if (x->pool_dropped + x->eval_dropped > 0)
         printf("left out, as they stand in the test part too: %zu sentences of train, %zu of devel\n",
                x->pool_dropped, x->eval_dropped);
@@ -166,10 +170,31 @@ static enum nm_err write_results(const struct nm_exp *x, enum nm_err err, struct
     struct nm_diag why = {""};
     const enum nm_err wrote = nm_exp_write_all(x, &why);
     if (wrote == NM_OK)
-        printf("%s/tables.md, results.csv, results.json, figures/\n", x->state);
+        printf("%s/%s: tables.md, results.csv, results.json, figures/\n", x->state, nm_exp_eval_name(x));
     else if (err == NM_OK)
         *diag = why;
     return err == NM_OK ? wrote : err;
+}
+
+static enum nm_err seal(const struct nm_exp *x, struct nm_diag *diag)
+{
+    struct nm_seal seal;
+    enum nm_err err = nm_seal_write(x, &seal, diag);
+    if (err == NM_OK)
+        printf("sealed as %s/seals/%u.json, %s: with evaluate: test, these taggers may be scored on %s\n", x->state,
+               seal.number, seal.hash, x->e->test != NULL ? x->e->test : "the test part");
+    return err;
+}
+
+/* Nothing is read of the test part but behind a seal; from here on it is. */
+static enum nm_err open_test(struct nm_exp *x, struct nm_diag *diag)
+{
+    struct nm_seal seal;
+    enum nm_err err = nm_seal_open(x, &seal, diag);
+    if (err == NM_OK)
+        printf("the final evaluation, by seal %u (%s)%s\n", seal.number, seal.hash,
+               seal.opened_before > 0 ? ", made after the test part had been looked at by an earlier one" : "");
+    return err == NM_OK ? nm_exp_open_test(x, diag) : err;
 }
 
 static enum nm_err work(struct nm_exp *x, const struct options *o, struct nm_diag *diag)
@@ -181,6 +206,12 @@ static enum nm_err work(struct nm_exp *x, const struct options *o, struct nm_dia
         print_list(x, (unsigned)o->jobs);
         return NM_OK;
     }
+    if (o->seal)
+        return seal(x, diag);
+    if (x->e->on_test)
+        err = open_test(x, diag);
+    if (err != NM_OK)
+        return err;
     if (!o->figures_only)
         err = run_locked(x, o, diag);
     return err == NM_OK || err == NM_ESTATE ? write_results(x, err, diag) : err;
@@ -192,8 +223,6 @@ static enum nm_err experiment(const struct options *o, struct nm_diag *diag)
     struct nm_exp x = {0};
     char state[NM_FILE_PATH];
     enum nm_err err = nm_experiment_load(o->file, &e, diag);
-    if (err == NM_OK && e->on_test)
-        err = nm_fail(diag, NM_EINVAL, "evaluate: test: nothing is sealed");
     if (err == NM_OK && o->state == NULL)
         err = state_beside(o->file, state, diag);
     else if (err == NM_OK)
@@ -222,6 +251,7 @@ int nm_command_experiment(int argc, char **argv)
          "no LLM is called: each generation's answers are in DIR, as an earlier STATE/responses has them"},
         {'j', "jobs", NM_OPT_COUNT, &o.jobs, "N",
          "programs at a time (default: a core each); FILE says threads of each"},
+        {0, "seal", NM_OPT_FLAG, &o.seal, NULL, "write down every choice, for evaluate: test; nothing is made"},
         {0, "figures-only", NM_OPT_FLAG, &o.figures_only, NULL,
          "make nothing but tables and figures of what is done"},
         {0, "keep-models", NM_OPT_FLAG, &o.keep_models, NULL, "do not delete a tagger once its cells are done"},

@@ -175,7 +175,7 @@ static enum nm_err write_ablations(const struct nm_exp_summary *s, struct nm_dia
 enum nm_err nm_exp_write_figures(const struct nm_exp_summary *s, struct nm_diag *diag)
 {
     char dir[NM_FILE_PATH];
-    enum nm_err err = nm_file_path(s->x->state, "figures", dir, diag);
+    enum nm_err err = nm_exp_path(s->x, nm_exp_eval_name(s->x), "figures", "", dir);
     if (err == NM_OK)
         err = nm_file_make_dirs(dir, diag);
     for (size_t i = 0; i < sizeof figures / sizeof *figures && err == NM_OK; i++)

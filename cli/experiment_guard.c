@@ -101,6 +101,11 @@ void nm_guard_destroy(struct nm_guard **guard)
     *guard = NULL;
 }
 
+const char *nm_guard_hash(const struct nm_guard *guard)
+{
+    return guard->hash;
+}
+
 /* ---- looking at what comes in ---------------------------------------------------------------- */
 
 bool nm_guard_is_test(const struct nm_guard *guard, const char *path)

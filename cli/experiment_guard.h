@@ -17,6 +17,9 @@ struct nm_guard;
 enum nm_err nm_guard_new(const char *test, uint32_t words, struct nm_guard **guard, struct nm_diag *diag);
 void nm_guard_destroy(struct nm_guard **guard);
 
+/* nm_guard_hash - of the test file's bytes. */
+const char *nm_guard_hash(const struct nm_guard *guard);
+
 /* nm_guard_is_test - the same file or the same bytes.  A path that is not there is not. */
 bool nm_guard_is_test(const struct nm_guard *guard, const char *path);
 

@@ -138,15 +138,29 @@ static enum nm_err read_corpora(struct nm_exp *x, struct nm_diag *diag)
         err = read_clean(x, "corpus.devel", e->devel, &x->eval, &x->eval_dropped, diag);
     if (err == NM_OK)
         err = write_all(x, &x->pool, "train", false, x->pool_hash, diag);
-    if (err == NM_OK)
+    if (err == NM_OK && e->on_test) /* known by its hash alone until the seal is checked */
+        (void)snprintf(x->eval_hash, sizeof x->eval_hash, "%s", nm_guard_hash(x->guard));
+    else if (err == NM_OK)
         err = write_all(x, &x->eval, "devel", false, x->eval_hash, diag);
-    return err == NM_OK ? write_all(x, &x->eval, "devel", true, NULL, diag) : err;
+    return err == NM_OK && !e->on_test ? write_all(x, &x->eval, "devel", true, NULL, diag) : err;
+}
+
+enum nm_err nm_exp_open_test(struct nm_exp *x, struct nm_diag *diag)
+{
+    nm_exp_corpus_clean_up(&x->eval);
+    nm_exp_corpus_init(&x->eval);
+    enum nm_err err = nm_exp_corpus_read(&x->eval, x->e->test, diag);
+    if (err == NM_OK)
+        err = check_types(x->e, &x->eval, x->e->test, diag);
+    if (err == NM_OK)
+        err = write_all(x, &x->eval, "test", false, NULL, diag);
+    return err == NM_OK ? write_all(x, &x->eval, "test", true, NULL, diag) : err;
 }
 
 static enum nm_err make_dirs(const struct nm_exp *x, struct nm_diag *diag)
 {
-    static const char *const dirs[] = {"corpus", "lists",  "generations", "responses", "data",
-                                       "gold",   "models", "cells",       "logs"};
+    static const char *const dirs[] = {"corpus", "lists", "generations", "responses", "seals", "devel",
+                                       "test",   "data",  "gold",        "models",    "cells", "logs"};
     char path[NM_FILE_PATH];
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs && err == NM_OK; i++) {

@@ -131,6 +131,11 @@ static void say_part(struct planner *p, uint32_t variant, enum nm_experiment_par
         p->err = nm_experiment_part(p->x->e, variant, part, &p->spec, p->diag);
 }
 
+static void set_key(const struct planner *p, char key[17])
+{
+    (void)snprintf(key, 17, "%016" PRIx64, nm_hash64(nm_buf_str(&p->spec), p->spec.len, 0));
+}
+
 /* The step of this spec: the one that is there already, or a new one. */
 static int end(struct planner *p, const struct nm_exp_step *like)
 {
@@ -138,7 +143,7 @@ static int end(struct planner *p, const struct nm_exp_step *like)
     struct nm_exp_step step = *like;
     if (p->err != NM_OK)
         return NM_EXP_NONE;
-    (void)snprintf(step.key, sizeof step.key, "%016" PRIx64, nm_hash64(nm_buf_str(&p->spec), p->spec.len, 0));
+    set_key(p, step.key);
     for (size_t i = 0; i < x->n_steps; i++)
         if (x->steps[i].kind == step.kind && strcmp(x->steps[i].key, step.key) == 0)
             return (int)i;
@@ -307,8 +312,7 @@ static int plan_cell(struct planner *p, const struct nm_exp_cell *cell)
     if (cell->arm != NM_ARM_DICTIONARY)
         model = plan_model(p, cell, arm, data, gold);
     begin(p, NM_EXP_CELL);
-    say(p, "%s on %s %s, seen %s", nm_arm_name(cell->arm), e->on_test ? "test" : "devel", p->x->eval_hash,
-        p->x->pool_hash);
+    say(p, "%s", nm_arm_name(cell->arm));
     if (cell->arm == NM_ARM_UNION)
         say(p, "sure %.9g, lists first", e->union_sure);
     if (!nm_arm_is_trained(cell->arm)) {
@@ -317,6 +321,8 @@ static int plan_cell(struct planner *p, const struct nm_exp_cell *cell)
     }
     say_step(p, "model", model);
     step.deps[NM_EXP_OF_MODEL] = model;
+    set_key(p, step.choice);
+    say(p, "on %s %s, seen %s", e->on_test ? "test" : "devel", p->x->eval_hash, p->x->pool_hash);
     return end(p, &step);
 }
 

@@ -42,9 +42,9 @@ enum nm_exp_state { NM_EXP_LEFT, NM_EXP_RUNNING, NM_EXP_DONE, NM_EXP_FAILED };
 
 struct nm_exp_step {
     enum nm_exp_kind kind;
-    enum nm_arm arm; /* of MODEL and CELL: what is trained, or matched */
-    char key[17];
-    int deps[NM_EXP_DEPS]; /* by enum nm_exp_dep; NM_EXP_NONE */
+    enum nm_arm arm;          /* of MODEL and CELL: what is trained, or matched */
+    char key[17], choice[17]; /* choice: of CELL, the key without what it is scored on */
+    int deps[NM_EXP_DEPS];    /* by enum nm_exp_dep; NM_EXP_NONE */
     uint32_t variant, draw;
     uint64_t budget, samples, gold, seed;
     bool wanted; /* a cell, or something that a cell that is left needs */
@@ -79,6 +79,9 @@ struct nm_exp {
 enum nm_err nm_exp_open(const struct nm_experiment *e, const char *state, const char *replay, struct nm_exp *x,
                         struct nm_diag *diag);
 void nm_exp_close(struct nm_exp *x);
+
+/* nm_exp_open_test - the test part itself, behind the seal: written to STATE/corpus, and scored on. */
+enum nm_err nm_exp_open_test(struct nm_exp *x, struct nm_diag *diag);
 
 /* nm_exp_plan - cells and steps; those whose product is there are done, and what they alone need is not wanted. */
 enum nm_err nm_exp_plan(struct nm_exp *x, struct nm_diag *diag);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/experiment_cell.h"
+#include "cli/experiment_seal.h"
 #include "common/buf.h"
 
 enum { TEXT_MAX = 256 << 20 };
@@ -19,7 +20,7 @@ enum nm_err nm_exp_write(const struct nm_exp *x, const char *name, const struct 
     char path[NM_FILE_PATH];
     if (err != NM_OK)
         return nm_fail(diag, err, "%s/%s: %s", x->state, name, nm_err_name(err));
-    err = nm_file_path(x->state, name, path, diag);
+    err = nm_exp_path(x, nm_exp_eval_name(x), name, "", path);
     return err == NM_OK ? nm_file_write_atomic(path, nm_buf_str(text), text->len, diag) : err;
 }
 
@@ -152,6 +153,16 @@ static json_t *generations_json(const struct nm_exp *x)
     return all;
 }
 
+/* null: not the final evaluation. */
+static json_t *seal_json(const struct nm_exp *x)
+{
+    struct nm_seal seal;
+    if (!x->e->on_test || nm_seal_read(x, &seal, NULL) != NM_OK)
+        return json_null();
+    return json_pack("{s:I, s:s, s:I}", "number", (json_int_t)seal.number, "hash", seal.hash, "opened_before",
+                     (json_int_t)seal.opened_before);
+}
+
 static json_t *summary_json(const struct nm_exp_summary *s)
 {
     const struct nm_exp *x = s->x;
@@ -167,11 +178,12 @@ static json_t *summary_json(const struct nm_exp_summary *s)
     }
     for (size_t i = 0; i < s->n; i++)
         json_array_append_new(groups, group_json(x, &s->groups[i]));
-    return json_pack("{s:s, s:s, s:i, s:{s:I, s:s, s:I, s:s, s:I, s:I}, s:o, s:o, s:o}", "name", x->e->name, "on",
-                     nm_exp_eval_name(x), "method", NM_EXPERIMENT_METHOD, "corpus", "pool", (json_int_t)x->pool.n,
-                     "pool_hash", x->pool_hash, "evaluated", (json_int_t)x->eval.n, "evaluated_hash", x->eval_hash,
-                     "dropped_train", (json_int_t)x->pool_dropped, "dropped_devel", (json_int_t)x->eval_dropped,
-                     "generations", generations_json(x), "groups", groups, "cells", cells);
+    return json_pack("{s:s, s:s, s:o, s:i, s:{s:I, s:s, s:I, s:s, s:I, s:I}, s:o, s:o, s:o}", "name", x->e->name,
+                     "on", nm_exp_eval_name(x), "seal", seal_json(x), "method", NM_EXPERIMENT_METHOD, "corpus",
+                     "pool", (json_int_t)x->pool.n, "pool_hash", x->pool_hash, "evaluated", (json_int_t)x->eval.n,
+                     "evaluated_hash", x->eval_hash, "dropped_train", (json_int_t)x->pool_dropped, "dropped_devel",
+                     (json_int_t)x->eval_dropped, "generations", generations_json(x), "groups", groups, "cells",
+                     cells);
 }
 
 enum nm_err nm_exp_write_json(const struct nm_exp_summary *s, struct nm_diag *diag)
@@ -253,6 +265,15 @@ static enum nm_err add_costs(struct nm_buf *out, const struct nm_exp *x)
     return err;
 }
 
+static enum nm_err add_seal(struct nm_buf *out, const struct nm_exp *x)
+{
+    struct nm_seal seal;
+    if (nm_seal_read(x, &seal, NULL) != NM_OK)
+        return NM_OK;
+    return nm_buf_addf(out, "\nAll choices were sealed before (seal %u, %s)%s.\n", seal.number, seal.hash,
+                       seal.opened_before > 0 ? "; the test part had been looked at by an earlier seal" : "");
+}
+
 enum nm_err nm_exp_write_tables(const struct nm_exp_summary *s, struct nm_diag *diag)
 {
     const struct nm_exp *x = s->x;
@@ -275,6 +296,8 @@ enum nm_err nm_exp_write_tables(const struct nm_exp_summary *s, struct nm_diag *
             err = add_group(&out, x, &s->groups[i]);
     if (err == NM_OK)
         err = add_costs(&out, x);
+    if (err == NM_OK && x->e->on_test)
+        err = add_seal(&out, x);
     err = nm_exp_write(x, "tables.md", &out, err, diag);
     nm_buf_clean_up(&out);
     return err;

@@ -1,73 +1,147 @@
-"""nermill experiment with real processes, a scripted LLM and a tiny BERT: cells, kills, the guard."""
+"""nermill experiment with real processes, a scripted LLM and a tiny BERT: the grid, its results, kills, what is wrong in a file."""
 
+import csv
 import json
+import random
+import re
+import signal
+import subprocess
+import time
 import unittest
+import xml.dom.minidom
 
 import harness
-import tiny_bert
+from experiment_case import UNUSED, WORDS, ExperimentCase
 from fake_llm import FakeLLM
-from harness import EXIT_OK
-
-WORDS = ["zinc", "iron", "fever", "cough"]
-PROJECT = """project:
-  seed: 5
-  endpoints:
-    - {{name: fake, url: '{url}', model: fake, concurrency: 4, timeout_s: 20}}
-  generation: {{constrain: never, words: {{min: 4, max: 40}}, negatives: 0.1}}
-  dedup: {{near: 0}}
-  trainer: {{model: base, epochs: 10, gold_epochs: 10, batch: 8, learning_rate: 0.01, precision: fp32}}
-"""
+from harness import EXIT_FAILURE, EXIT_INPUT
 
 
-class ExperimentCase(harness.Case):
-    def setUp(self):
-        super().setUp()
-        for name in ("broker", "generator", "aligner", "trainer"):
-            harness.program(f"nermill-{name}")
-        tiny_bert.write(self.dir / "base")
-        self.write("train.conll", tiny_bert.corpus(60))
-        self.write("devel.conll", tiny_bert.corpus(30, seed=3))
-        self.write("test.conll", tiny_bert.corpus(30, seed=4))
-        self.write("metals.txt", "zinc\niron\n")
-        self.write("ills.txt", "fever\ncough\n")
-
-    def file(self, url="http://127.0.0.1:9/v1", arms="[gold, synthetic, then]", grid="", more="", corpus="", project="",
-             name="tiny.yaml"):
-        return self.write(name, f"""version: 1
-name: tiny
-corpus: {{train: train.conll, devel: devel.conll, test: test.conll, guard_words: 8{corpus}}}
-types:
-  - {{type: Metal, file: metals.txt}}
-  - {{type: Ill, file: ills.txt}}
-grid:
-  arms: {arms}
-  gold: [10, 20]
-  samples: [24]
-  draws: 2
-  seeds: [1]
-{grid}""" + PROJECT.format(url=url) + project + more)
-
-    def experiment(self, path, *args, **more):
-        return self.nermill("experiment", path, *args, **more)
-
-    def cells(self, state="tiny.run"):
-        return {p.stem: json.loads(p.read_text()) for p in (self.dir / state / "cells").glob("*.json")}
-
-
-class Whole(ExperimentCase):
-    def test_grid(self):
+class Grid(ExperimentCase):
+    def test_every_arm_once(self):
+        arms = "[gold, replacement, synthetic, then, joint, dictionary, union]"
         with FakeLLM(WORDS) as llm:
-            path = self.file(llm.url)
-            result = self.experiment(path, "--list")
-            self.assertEqual(result.returncode, EXIT_OK, result.stderr)
-            self.assertEqual(result.stdout.count("\nleft  "), 9, result.stdout)
-            result = self.experiment(path)
-            self.assertEqual(result.returncode, EXIT_OK, result.stderr + result.stdout)
-            bought = len(llm.bodies)
-            again = self.experiment(path)
-            self.assertEqual(again.returncode, EXIT_OK, again.stderr)
-            self.assertEqual(len(llm.bodies), bought)
-        self.assertEqual(len(self.cells()), 9)
+            path = self.file(llm.url, arms, draws=1, more="ablations:\n  - {name: more_negatives, arms: [synthetic, gold], gold: [10], "
+                                                          "set: {seed: 6, generation: {negatives: 0.5}}}\n")
+            listed = self.run_whole(path, "--list")
+            self.assertEqual(listed.count("\nleft  "), 13, listed)
+            self.run_whole(path)
+            bought, cells = len(llm.bodies), self.cells()
+            self.assertEqual(len(cells), 12)  # gold alone is the same for the ablation
+            self.assertEqual(set(self.done().values()), {1})
+            self.run_whole(path)
+            self.assertEqual((len(llm.bodies), self.cells()), (bought, cells))
+        self.assertEqual(llm.bought_again(), 0)
+        self.check_results(self.dir / "tiny.run" / "devel")
+        self.assertEqual([p for p in (self.dir / "tiny.run" / "models").iterdir() if p.is_dir()], [])
+        listed = self.run_whole(path, "--list")
+        self.assertEqual((listed.count("\ndone  "), listed.count("\nleft  ")), (13, 0))
+
+    def check_results(self, results):
+        rows = list(csv.DictReader((results / "results.csv").read_text().splitlines()))
+        whole = json.loads((results / "results.json").read_text())
+        self.assertEqual(len(rows), 13)
+        self.assertEqual(len(whole["cells"]), 13)
+        for row, cell in zip(rows, whole["cells"]):
+            self.assertAlmostEqual(float(row["f1"]), cell["scores"]["f1"], places=5)
+            self.assertEqual((row["arm"], row["key"]), (cell["arm"], cell["key"]))
+        groups = {(g["variant"], g["arm"], g["gold"]): g for g in whole["groups"]}
+        joint = groups["base", "joint", 10]
+        difference = joint["f1"]["mean"] - groups["base", "gold", 10]["f1"]["mean"]
+        self.assertAlmostEqual(joint["against_gold"]["difference"], difference, places=6)
+        self.assertLessEqual(joint["against_gold"]["low"], joint["against_gold"]["high"])
+        self.assertGreater(groups["base", "dictionary", None]["f1"]["mean"], 0.99)
+        self.assertEqual(len(whole["generations"]), 2)
+        table = (results / "tables.md").read_text()
+        self.assertEqual(len(re.findall(r"^\| (?:base|more_negatives) \| \w", table, re.M)), 13 + 2)  # groups, generations
+        for name in ("learning-curve", "saving", "ablations"):
+            svg = xml.dom.minidom.parse(str(results / "figures" / f"{name}.svg"))
+            self.assertEqual(svg.documentElement.tagName, "svg")
+
+    def test_answers_replayed_give_the_same_numbers(self):
+        with FakeLLM(WORDS) as llm:
+            path = self.file(llm.url, "[synthetic, then]", draws=1)
+            self.run_whole(path)
+        calls = len(llm.bodies)
+        again = ["--state", self.dir / "again", "--replay", self.dir / "tiny.run" / "responses"]
+        self.run_whole(path, *again)
+        self.assertEqual(len(llm.bodies), calls)
+        scores = [{c["key"]: c["scores"] for c in json.loads((self.dir / d / "devel" / "results.json").read_text())["cells"]}
+                  for d in ("tiny.run", "again")]
+        self.assertEqual(scores[0], scores[1])
+        other = self.file(UNUSED, "[synthetic]", more="ablations:\n  - {name: other, set: {seed: 6}}\n", name="other.yaml")
+        self.assert_fails(self.experiment(other, *again), EXIT_FAILURE, "no answers are recorded")
+
+
+class Kills(ExperimentCase):
+    def test_killed_anywhere_it_goes_on(self):
+        """No step is done twice, no call is made twice."""
+        rng = random.Random(7)
+        with FakeLLM(WORDS, delay=0.05) as llm:
+            path = self.file(llm.url, draws=1)
+            for _ in range(6):
+                before = len(self.log())
+                with subprocess.Popen([harness.program("nermill"), "experiment", str(path)], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL) as process:
+                    end = time.monotonic() + 60
+                    while process.poll() is None and len(self.log()) == before and time.monotonic() < end:
+                        time.sleep(0.005)
+                    time.sleep(rng.random() * 0.7)
+                    process.kill()
+            self.run_whole(path)
+            self.assertEqual(llm.bought_again(), 0)
+        self.assertEqual({key: n for key, n in self.done().items() if n > 1 and key in self.cells()}, {})
+        self.assertEqual(len(self.cells()), 5)
+
+    def test_stopped_by_a_signal(self):
+        with FakeLLM(WORDS, delay=0.3) as llm:
+            path = self.file(llm.url, "[synthetic]")
+            with subprocess.Popen([harness.program("nermill"), "experiment", str(path)], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True) as process:
+                end = time.monotonic() + 60
+                while not llm.bodies and time.monotonic() < end:
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGTERM)
+                _, said = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, harness.EXIT_SIGNAL, said)
+            self.assertIn("run the same command again", said)
+            self.run_whole(path)
+            self.assertEqual(llm.bought_again(), 0)
+
+
+class Files(ExperimentCase):
+    def test_what_is_wrong_is_said_with_its_line(self):
+        text = self.file().read_text()
+        line = lambda part: f"tiny.yaml:{text[:text.index(part)].count(chr(10)) + 1}"
+        for old, new, words in [
+            ("draws: 2", "drawss: 2", [line("draws"), "did you mean 'draws'"]),
+            ("draws: 2", "draws: 0", [line("draws"), "grid.draws"]),
+            ("synthetic, then", "syntetic", [line("arms"), "syntetic"]),
+            ("[10, 20]", "[10, ten]", [line("gold:"), "ten"]),
+            ("negatives: 0.1", "negatives: 7", [line("project:"), "negatives"]),
+            ("learning_rate: 0.01", "seed: 3", [line("trainer:"), "grid: seeds"]),
+            ("devel: devel.conll, ", "", [line("corpus"), "devel_share"]),
+            ("  - {type: Ill}\n", "", ["train.conll", "the type Ill"]),
+            ("train: train.conll", "train: nix.conll", ["nix.conll"]),
+            ("train: train.conll", "train: '${NO_SUCH_VARIABLE}'", ["NO_SUCH_VARIABLE"]),
+            ("grid:", "ablations:\n  - {name: x, unset: [nothing]}\ngrid:", [line("grid:"), "nothing"]),
+        ]:
+            self.assertIn(old, text)
+            path = self.write("tiny.yaml", text.replace(old, new, 1))
+            self.assert_fails(self.experiment(path, "--list"), EXIT_INPUT, *words)
+
+    def test_devel_out_of_train_and_documents(self):
+        sentences = (self.dir / "train.conll").read_text().strip().split("\n\n")
+        parts = ["-DOCSTART-\tO\n\n" + "\n\n".join(sentences[i:i + 6]) for i in range(0, 60, 6)]
+        self.write("train.conll", "\n\n".join(parts) + "\n")
+        text = self.file(arms="[gold]").read_text().replace("devel: devel.conll", "level: document, devel_share: 0.2")
+        self.run_whole(self.write("tiny.yaml", text))
+        state = self.dir / "tiny.run"
+        count = lambda path: path.read_text().strip().count("\n\n") + 1
+        self.assertEqual((count(state / "corpus" / "train.conll"), count(state / "corpus" / "devel.conll")), (48, 12))
+        draws = sorted((count(p), set(p.read_text().strip().split("\n\n"))) for p in (state / "gold").glob("*.conll"))
+        self.assertEqual([n for n, _ in draws], [10, 10, 20, 20])
+        for small in draws[:2]:
+            self.assertTrue(any(small[1] <= large[1] for large in draws[2:]), "a smaller draw lies in a larger one")
 
 
 if __name__ == "__main__":
