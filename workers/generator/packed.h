@@ -12,7 +12,8 @@
 size_t nm_packed_size(const char *text, size_t len);
 
 /* nm_packed_least - a bound: deflate cannot pack the text into fewer bits, whatever it tries.  0 where the text is
- * longer than the bound holds for (1,024 bytes).  A twelfth of the time of packing it. */
+ * longer than the bound holds for (1,024 bytes).  A fifth of the time of packing it: 2.2 and 10.5 us for a sentence.
+ */
 double nm_packed_least(const char *text, size_t len);
 
 /* nm_packed_over - is the text more than ratio times as long as its packed form?  false also where that is not known.
