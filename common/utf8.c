@@ -166,6 +166,15 @@ int32_t nm_utf8_lower(int32_t cp)
     return utf8proc_tolower(cp);
 }
 
+bool nm_utf8_has(const char *s, size_t len, bool (*is)(int32_t cp))
+{
+    int32_t cp;
+    for (int step; len > 0 && (step = nm_utf8_next(s, len, &cp)) > 0; s += step, len -= (size_t)step)
+        if (is(cp))
+            return true;
+    return false;
+}
+
 enum nm_err nm_utf8_casefold(const char *s, size_t len, struct nm_buf *out)
 {
     if (is_ascii(s, len)) {

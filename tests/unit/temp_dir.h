@@ -22,4 +22,17 @@ static inline int temp_dir_remove(void **state)
     return system(command); /* NOLINT: a directory of our own */
 }
 
+/* A file of that name and text in it; its path, which is valid until there have been sixteen more. */
+static inline const char *temp_file(const char *name, const char *text)
+{
+    static char paths[16][128];
+    static unsigned next;
+    char *path = paths[next++ % 16];
+    (void)snprintf(path, sizeof paths[0], "%s/%s", temp_dir, name);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
+        abort();
+    return path;
+}
+
 #endif

@@ -10,19 +10,9 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
-#include "common/file.h"
 #include "tests/unit/temp_dir.h"
 #include "workers/aligner/write_sample.h"
 #include "workers/dataset/augment.h"
-
-enum { PATH_BYTES = 128 };
-
-static const char *write_file(const char *name, const char *text, char path[PATH_BYTES])
-{
-    (void)snprintf(path, PATH_BYTES, "%s/%s", temp_dir, name);
-    assert_int_equal(nm_file_write_atomic(path, text, strlen(text), NULL), NM_OK);
-    return path;
-}
 
 /* Offsets on tokens, each token's text as it is in the text, mentions on tokens: whatever was replaced. */
 static enum nm_err add(void *ctx, const struct nm_record *record, struct nm_diag *diag)
@@ -39,14 +29,13 @@ static enum nm_err add(void *ctx, const struct nm_record *record, struct nm_diag
 static void run(const char *corpus, struct nm_augment augment, const char *chemicals, struct nm_buf *out,
                 struct nm_augment_counts *counts)
 {
-    char path[2][PATH_BYTES];
     struct nm_diag diag = {""};
     struct nm_augment *from = &augment;
     struct nm_entities *entities = nm_entities_new();
     assert_non_null(entities);
-    assert_int_equal(nm_entities_load(entities, "C", write_file("c", chemicals, path[0]), &diag), NM_OK);
+    assert_int_equal(nm_entities_load(entities, "C", temp_file("c", chemicals), &diag), NM_OK);
     augment.entities = entities;
-    augment.from.path = write_file("corpus.conll", corpus, path[1]);
+    augment.from.path = temp_file("corpus.conll", corpus);
     nm_buf_reset(out);
     if (nm_augment_read(&from, add, out, &diag) != NM_OK)
         fail_msg("%s", diag.text);

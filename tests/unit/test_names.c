@@ -11,28 +11,19 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
-#include "common/file.h"
 #include "common/hash.h"
 #include "tests/unit/temp_dir.h"
 #include "workers/aligner/write_sample.h"
 #include "workers/dataset/dictionary.h"
 #include "workers/dataset/names.h"
 
-enum { PATH_BYTES = 128, KINDS = 3, RANDOM_NAMES = 120 };
-
-static const char *write_file(const char *name, const char *text, char path[PATH_BYTES])
-{
-    (void)snprintf(path, PATH_BYTES, "%s/%s", temp_dir, name);
-    assert_int_equal(nm_file_write_atomic(path, text, strlen(text), NULL), NM_OK);
-    return path;
-}
+enum { KINDS = 3, RANDOM_NAMES = 120 };
 
 static struct nm_names *make(const char *corpus, struct nm_names_options options)
 {
-    char path[PATH_BYTES];
     struct nm_diag diag = {""};
     struct nm_names *names;
-    options.from.path = write_file("corpus.conll", corpus, path);
+    options.from.path = temp_file("corpus.conll", corpus);
     if (nm_names_make(&options, &names, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     return names;
@@ -198,10 +189,9 @@ static void test_draw(void **state)
 
 static enum nm_err against(const char *corpus, const char *unseen, struct nm_diag *diag)
 {
-    char path[2][PATH_BYTES];
-    const char *files[] = {write_file("unseen.tsv", unseen, path[1])};
+    const char *files[] = {temp_file("unseen.tsv", unseen)};
     struct nm_names_options options = {
-        .from = {.path = write_file("corpus.conll", corpus, path[0])}, .unseen = files, .n_unseen = 1};
+        .from = {.path = temp_file("corpus.conll", corpus)}, .unseen = files, .n_unseen = 1};
     struct nm_names *names;
     enum nm_err err = nm_names_make(&options, &names, diag);
     nm_names_destroy(&names);
@@ -239,18 +229,16 @@ static enum nm_err add(void *ctx, const struct nm_record *record, struct nm_diag
 static enum nm_err match(const char *corpus, const char *tagger, struct nm_dictionary d, struct nm_buf *out,
                          struct nm_diag *diag)
 {
-    char path[4][PATH_BYTES];
     struct nm_dictionary *from = &d;
     struct nm_entities *entities = nm_entities_new();
     assert_non_null(entities);
     nm_entities_take_two_types(entities);
-    assert_int_equal(nm_entities_load(entities, "C",
-                                      write_file("c", "beta-alanine\nPb\nna\xc3\xafve acid\nsalt\n", path[0]), diag),
-                     NM_OK);
-    assert_int_equal(nm_entities_load(entities, "D", write_file("d", "heart failure\nsalt\n", path[1]), diag), NM_OK);
+    assert_int_equal(
+        nm_entities_load(entities, "C", temp_file("c", "beta-alanine\nPb\nna\xc3\xafve acid\nsalt\n"), diag), NM_OK);
+    assert_int_equal(nm_entities_load(entities, "D", temp_file("d", "heart failure\nsalt\n"), diag), NM_OK);
     d.entities = entities;
-    d.from.path = write_file("text.conll", corpus, path[2]);
-    d.with = tagger != NULL ? write_file("tagger.conll", tagger, path[3]) : NULL;
+    d.from.path = temp_file("text.conll", corpus);
+    d.with = tagger != NULL ? temp_file("tagger.conll", tagger) : NULL;
     nm_buf_reset(out);
     enum nm_err err = nm_dictionary_read(&from, add, out, diag);
     nm_entities_destroy(&entities);

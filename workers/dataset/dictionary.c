@@ -37,11 +37,7 @@ static enum nm_err no_memory(struct nm_diag *diag)
 
 static bool has_word(const char *text, size_t len)
 {
-    int32_t cp;
-    for (int step; len > 0 && (step = nm_utf8_next(text, len, &cp)) > 0; text += step, len -= (size_t)step)
-        if (nm_utf8_is_letter(cp) || nm_utf8_is_digit(cp))
-            return true;
-    return false;
+    return nm_utf8_has(text, len, nm_utf8_is_letter) || nm_utf8_has(text, len, nm_utf8_is_digit);
 }
 
 /* Onto whole tokens, which may hold brackets and full stops besides; false: there is more of a word in one of them.

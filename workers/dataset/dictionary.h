@@ -7,7 +7,7 @@
  *
  * The union takes the spans of both.  Of spans that overlap, one stays: by NM_PREFER_LISTS and NM_PREFER_TAGGER what
  * that side says, then the longest; by NM_PREFER_LONGEST the longest, of equal ones the lists'.
- * Test: unit names, integration entities.
+ * Test: unit names, integration entities, fuzz dictionary.
  */
 #ifndef NM_DATASET_DICTIONARY_H
 #define NM_DATASET_DICTIONARY_H

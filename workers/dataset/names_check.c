@@ -106,18 +106,9 @@ static enum nm_err count(struct nm_names *names, bool folded, struct nm_diag *di
     return err;
 }
 
-static bool has_letter(const char *text, size_t len)
-{
-    int32_t cp;
-    for (int step; len > 0 && (step = nm_utf8_next(text, len, &cp)) > 0; text += step, len -= (size_t)step)
-        if (nm_utf8_is_letter(cp))
-            return true;
-    return false;
-}
-
 static enum nm_name_fault fault_of(const struct nm_name *name)
 {
-    if (!has_letter(name->text, name->len))
+    if (!nm_utf8_has(name->text, name->len, nm_utf8_is_letter))
         return NM_NAME_NO_LETTER;
     if (name->unlabelled > name->labelled)
         return NM_NAME_UNLABELLED;
