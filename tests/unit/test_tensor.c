@@ -333,12 +333,15 @@ static void sums_and_adamw(void)
                                .step = 0.01F,
                                .inv_sqrt_corr2 = 1.25F};
     static float weights[MOST], m[MOST], v[MOST], g[MOST], w0[MOST], m0[MOST], v0[MOST];
-    uint8_t marked[MOST / 64];
+    uint8_t marked[MOST / 64], moved[MOST / 64], before[MOST / 64];
     draw(weights, MOST, 1), draw(m, MOST, 1), draw(g, MOST, 1), draw(v, MOST, 1);
     for (size_t i = 0; i < MOST; i++)
         v[i] = fabsf(v[i]);
     for (size_t i = 0; i < MOST / 64; i++)
-        marked[i] = (uint8_t)nm_rng_below(&rng, 2);
+        marked[i] = (uint8_t)nm_rng_below(&rng, 2), moved[i] = (uint8_t)nm_rng_below(&rng, 2);
+    for (size_t i = 0; i < MOST; i++) /* what has never moved has no moments */
+        m[i] *= moved[i / 64], v[i] *= moved[i / 64];
+    memcpy(before, moved, sizeof before);
     static double total;
     ON_TEAM({
         double sum = nm_team_sum(team, nm_sum_squares_part(team, g, MOST));
@@ -347,7 +350,9 @@ static void sums_and_adamw(void)
     });
     assert_true(fabs(total - dot(g, g, MOST)) <= 1e-6 * dot(g, g, MOST));
     memcpy(w0, weights, sizeof w0), memcpy(m0, m, sizeof m0), memcpy(v0, v, sizeof v0);
-    ON_TEAM(nm_adamw_rows(team, weights, m, v, g, marked, MOST / 64, 64, &a));
+    ON_TEAM(nm_adamw_rows(team, weights, m, v, g, marked, moved, MOST / 64, 64, &a));
+    for (size_t i = 0; i < MOST / 64; i++)
+        assert_int_equal(moved[i], before[i] | marked[i]);
     for (size_t i = 0; i < MOST; i++) {
         double d = marked[i / 64] ? 0.5 * (double)g[i] : 0.0;
         double mi = 0.9 * (double)m0[i] + 0.1 * d, vi = 0.99 * (double)v0[i] + 0.01 * d * d;

@@ -157,8 +157,9 @@ static void weight_grad_part(struct nm_team *team, float *dw, int add, const flo
 static void weight_grad(struct nm_team *team, float *dw, float *dbias, size_t bias_width, int add, const float *dy,
                         const float *x, size_t n, size_t c, size_t o)
 {
-    for (size_t from = 0; from < n; from += GRAD_ROWS) {
-        const size_t rows = min_size(n - from, GRAD_ROWS);
+    const size_t pieces = (n + GRAD_ROWS - 1) / GRAD_ROWS, each = pieces > 0 ? (n + pieces - 1) / pieces : 0;
+    for (size_t from = 0; from < n; from += each) { /* like pieces: a short one would cost as much of dw's memory */
+        const size_t rows = min_size(n - from, each);
         const uint32_t *packed_x = share(team, x + from * c, c, 1, c, rows);
         if (from == 0)
             reduce_sums(team, dbias, 0, bias_width, add);

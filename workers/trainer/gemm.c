@@ -47,9 +47,10 @@ void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, const uint3
                       size_t rows, size_t cols, size_t k, int add)
 {
     enum { PIECE = 768 };
-    const size_t units = (k + g->group - 1) / g->group;
-    for (size_t u = 0; u < units; u += PIECE) {
-        const size_t n = units - u < PIECE ? units - u : PIECE;
+    const size_t units = (k + g->group - 1) / g->group, pieces = (units + PIECE - 1) / PIECE;
+    const size_t each = pieces > 0 ? (units + pieces - 1) / pieces : 0;
+    for (size_t u = 0; u < units; u += each) {
+        const size_t n = units - u < each ? units - u : each;
         for (size_t j = 0; j < cols; j += NM_GEMM_COLS)
             for (size_t i = 0; i < rows; i += NM_GEMM_ROWS)
                 g->tile(c + i * ldc + j, ldc, a + i * units + u * NM_GEMM_ROWS, b + j * units + u * NM_GEMM_COLS, n,

@@ -219,6 +219,12 @@ static void adamw(float *w, float *m, float *v, const float *g, size_t n, const 
 {
     const float b1 = a->beta1, b2 = a->beta2, keep = a->keep, step = a->step, corr = a->inv_sqrt_corr2;
     const float eps = a->eps, gs = a->grad_scale, c1 = 1.0F - b1, c2 = 1.0F - b2;
+    if (m == NULL) { /* so the moments are zero, too, and the step is its decay alone */
+#pragma omp simd
+        for (size_t j = 0; j < n; j++)
+            w[j] *= keep;
+        return;
+    }
     if (g == NULL) {
 #pragma omp simd
         for (size_t j = 0; j < n; j++) {

@@ -97,7 +97,7 @@ struct nm_kernels {
     /* sum of squares, in double over blocks of float */
     double (*sum_squares)(const float *x, size_t n);
 
-    /* one AdamW step on n elements; g NULL: the gradients are zero */
+    /* one AdamW step on n elements; g NULL: the gradients are zero; m and v NULL: and have always been */
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, const struct nm_adamw *a);
 };
 

@@ -13,7 +13,8 @@ struct nm_optimizer {
     struct nm_optimizer_options options;
     struct nm_params *params;
     struct nm_team *team;
-    float *m, *v; /* (params->total) first and second moments */
+    float *m, *v;    /* (params->total) first and second moments */
+    uint8_t **moved; /* (params->n) of embeddings: see nm_adamw_rows; of others NULL */
     size_t steps;
 };
 
@@ -26,6 +27,33 @@ struct nm_optimizer_options nm_optimizer_defaults(void)
                                          .weight_decay = 0.01F,
                                          .layer_decay = 1.0F,
                                          .clip_norm = 1.0F};
+}
+
+static bool make_moved(struct nm_optimizer *o)
+{
+    o->moved = calloc(o->params->n, sizeof *o->moved);
+    for (size_t i = 0; o->moved != NULL && i < o->params->n; i++)
+        if (o->params->at[i].touched != NULL && (o->moved[i] = calloc(o->params->at[i].rows, 1)) == NULL)
+            return false;
+    return o->moved != NULL;
+}
+
+static bool has_moments(const struct nm_optimizer *o, size_t from, size_t n)
+{
+    for (size_t i = from; i < from + n; i++)
+        if (o->m[i] != 0.0F || o->v[i] != 0.0F)
+            return true;
+    return false;
+}
+
+/* Of moments that were read: a row whose own are all zero goes on as one that never had any, with the same bits. */
+static void find_moved(struct nm_optimizer *o)
+{
+    for (size_t i = 0; i < o->params->n; i++) {
+        const struct nm_param *p = &o->params->at[i];
+        for (size_t row = 0; row < p->rows && o->moved[i] != NULL; row++)
+            o->moved[i][row] = has_moments(o, p->offset + row * p->cols, p->cols);
+    }
 }
 
 enum nm_err nm_optimizer_new(struct nm_optimizer **opt, struct nm_params *params,
@@ -42,7 +70,7 @@ enum nm_err nm_optimizer_new(struct nm_optimizer **opt, struct nm_params *params
         o->m = nm_floats_new(params->total);
         o->v = nm_floats_new(params->total);
     }
-    if (o == NULL || o->m == NULL || o->v == NULL || nm_team_new(&o->team, &team) != NM_OK) {
+    if (o == NULL || o->m == NULL || o->v == NULL || !make_moved(o) || nm_team_new(&o->team, &team) != NM_OK) {
         nm_optimizer_destroy(&o);
         return nm_fail(diag, NM_ENOMEM, "out of memory for the optimizer's moments (%zu MB)",
                        2 * params->total * sizeof(float) >> 20);
@@ -56,6 +84,9 @@ void nm_optimizer_destroy(struct nm_optimizer **opt)
     struct nm_optimizer *o = *opt;
     if (o == NULL)
         return;
+    for (size_t i = 0; o->moved != NULL && i < o->params->n; i++)
+        free(o->moved[i]);
+    free(o->moved);
     nm_floats_free(o->m, o->params->total);
     nm_floats_free(o->v, o->params->total);
     nm_team_destroy(&o->team);
@@ -87,6 +118,9 @@ size_t nm_optimizer_steps(const struct nm_optimizer *opt)
 
 void nm_optimizer_moments(struct nm_optimizer *opt, float **m, float **v, size_t steps)
 {
+    for (size_t i = 0; i < opt->params->n; i++)
+        if (opt->moved[i] != NULL)
+            memset(opt->moved[i], 1, opt->params->at[i].rows);
     *m = opt->m;
     *v = opt->v;
     opt->steps = steps;
@@ -115,12 +149,13 @@ static double grad_norm(struct nm_optimizer *o)
     return sqrt(nm_team_sum(o->team, sum));
 }
 
-static void update(struct nm_optimizer *opt, const struct nm_param *p, const struct nm_adamw *a)
+static void update(struct nm_optimizer *opt, size_t i, const struct nm_adamw *a)
 {
+    const struct nm_param *p = &opt->params->at[i];
     float *w = opt->params->data + p->offset, *m = opt->m + p->offset, *v = opt->v + p->offset;
     const float *g = opt->params->grad + p->offset;
     if (p->touched != NULL)
-        nm_adamw_rows(opt->team, w, m, v, g, p->touched->marked, p->rows, p->cols, a);
+        nm_adamw_rows(opt->team, w, m, v, g, p->touched->marked, opt->moved[i], p->rows, p->cols, a);
     else
         nm_adamw_update(opt->team, w, m, v, g, p->n, a);
 }
@@ -146,7 +181,7 @@ static void step_by_team(void *arg)
             lr *= pow((double)o->layer_decay, (double)nm_params_depth(p, o->n_layers));
         a.step = (float)(lr / (1.0 - pow((double)o->beta1, t)));
         a.keep = (float)(1.0 - lr * (p->no_decay && !o->decay_all ? 0.0 : (double)o->weight_decay));
-        update(opt, p, &a);
+        update(opt, i, &a);
     }
 }
 
@@ -239,6 +274,7 @@ enum nm_err nm_optimizer_load(struct nm_optimizer *opt, const char *path, struct
         m = old_m;
         v = old_v;
         opt->steps = (size_t)steps;
+        find_moved(opt);
     }
     nm_floats_free(m, total);
     nm_floats_free(v, total);

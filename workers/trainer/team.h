@@ -9,7 +9,7 @@
 #include "workers/trainer/tensor.h"
 
 /* The gradient of a weight is summed over so many rows at once: what its packed operand has room for. */
-enum { GRAD_ROWS = 1024 };
+enum { GRAD_ROWS = 2048 };
 
 /* One thread's own; a cache line, so that no two write into the same. */
 struct own {

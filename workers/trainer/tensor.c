@@ -173,13 +173,18 @@ void nm_adamw_update(struct nm_team *team, float *w, float *m, float *v, const f
 }
 
 void nm_adamw_rows(struct nm_team *team, float *w, float *m, float *v, const float *g, const uint8_t *marked,
-                   size_t rows, size_t cols, const struct nm_adamw *a)
+                   uint8_t *moved, size_t rows, size_t cols, const struct nm_adamw *a)
 {
     struct part r = part_of(rows);
+    for (size_t t = r.lo; t < r.lo + r.n; t++)
+        moved[t] |= marked[t];
     for (size_t lo = r.lo, hi; lo < r.lo + r.n; lo = hi) { /* a run of rows of one kind */
-        for (hi = lo + 1; hi < r.lo + r.n && marked[hi] == marked[lo]; hi++)
+        for (hi = lo + 1; hi < r.lo + r.n && marked[hi] == marked[lo] && moved[hi] == moved[lo]; hi++)
             ;
-        const size_t at = lo * cols;
-        team->k->adamw(w + at, m + at, v + at, marked[lo] ? g + at : NULL, (hi - lo) * cols, a);
+        const size_t at = lo * cols, n = (hi - lo) * cols;
+        if (moved[lo])
+            team->k->adamw(w + at, m + at, v + at, marked[lo] ? g + at : NULL, n, a);
+        else
+            team->k->adamw(w + at, NULL, NULL, NULL, n, a);
     }
 }

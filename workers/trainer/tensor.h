@@ -210,8 +210,9 @@ double nm_sum_squares_part(struct nm_team *team, const float *x, size_t n);
 void nm_adamw_update(struct nm_team *team, float *w, float *m, float *v, const float *g, size_t n,
                      const struct nm_adamw *a);
 
-/* nm_adamw_rows - the same on (rows,cols) where only the marked rows have a gradient: the others' is not read. */
+/* nm_adamw_rows - the same on (rows,cols) where only the marked rows have a gradient: the others' is not read.  moved
+ * (rows): 1 where a row has ever had one, in and out; of the others the moments are zero and are not touched. */
 void nm_adamw_rows(struct nm_team *team, float *w, float *m, float *v, const float *g, const uint8_t *marked,
-                   size_t rows, size_t cols, const struct nm_adamw *a);
+                   uint8_t *moved, size_t rows, size_t cols, const struct nm_adamw *a);
 
 #endif
