@@ -135,7 +135,12 @@ static size_t arena_for(struct nm_bert *b, bool train, const struct nm_bert_exte
 
 enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag)
 {
-    return grow_arena(bert, arena_for(bert, !bert->inference, extent), extent->n_tokens, diag);
+    enum nm_err err = grow_arena(bert, arena_for(bert, !bert->inference, extent), extent->n_tokens, diag);
+    if (err != NM_OK)
+        return err;
+    nm_floats_touch(bert->arena, bert->arena_cap);
+    nm_floats_touch(bert->params.grad, bert->params.total);
+    return NM_OK;
 }
 
 static enum nm_err set_up_arena(struct nm_bert *b, bool train, const struct nm_bert_extent *x, struct nm_diag *diag)

@@ -18,6 +18,12 @@ void nm_floats_free(float *p, size_t n)
     (void)n;
     free(p);
 }
+
+void nm_floats_touch(float *p, size_t n)
+{
+    (void)p;
+    (void)n;
+}
 #else
 static size_t bytes_of(size_t n)
 {
@@ -34,6 +40,18 @@ float *nm_floats_new(size_t n)
     if (bytes_of(n) >= HUGE)
         (void)madvise(p, bytes_of(n), MADV_HUGEPAGE); /* only faster: AdamW walks hundreds of megabytes a step */
     return p;
+}
+
+void nm_floats_touch(float *p, size_t n)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (p != NULL)
+        (void)madvise(p, bytes_of(n),
+                      MADV_POPULATE_WRITE); /* an older kernel's no: they come when they are written */
+#else
+    (void)p;
+    (void)n;
+#endif
 }
 
 void nm_floats_free(float *p, size_t n)

@@ -42,19 +42,25 @@ size_t nm_gemm_units(const struct nm_gemm *g, size_t width, size_t lanes, size_t
 }
 
 /* b's panels in turn, each against all of a: a panel of b (36 KB at a hidden size of 384 in bf16) is used for every
- * row of the block while it is in the second cache.  Along k in pieces, for the same reason. */
+ * row of the block while it is in the second cache, and meanwhile the next one is fetched, a part by each tile. Along
+ * k in pieces, for the same reason. */
 void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, const uint32_t *a, const uint32_t *b,
                       size_t rows, size_t cols, size_t k, int add)
 {
     enum { PIECE = 768 };
     const size_t units = (k + g->group - 1) / g->group, pieces = (units + PIECE - 1) / PIECE;
+    const size_t tiles = (rows + NM_GEMM_ROWS - 1) / NM_GEMM_ROWS, step = NM_GEMM_COLS / (tiles > 0 ? tiles : 1);
     const size_t each = pieces > 0 ? (units + pieces - 1) / pieces : 0;
     for (size_t u = 0; u < units; u += each) {
         const size_t n = units - u < each ? units - u : each;
-        for (size_t j = 0; j < cols; j += NM_GEMM_COLS)
+        for (size_t j = 0; j < cols; j += NM_GEMM_COLS) {
+            const uint32_t *panel = b + j * units + u * NM_GEMM_COLS;
+            const uint32_t *next = panel + (j + NM_GEMM_COLS < cols ? NM_GEMM_COLS * units : 0);
             for (size_t i = 0; i < rows; i += NM_GEMM_ROWS)
-                g->tile(c + i * ldc + j, ldc, a + i * units + u * NM_GEMM_ROWS, b + j * units + u * NM_GEMM_COLS, n,
+                g->tile(c + i * ldc + j, ldc, a + i * units + u * NM_GEMM_ROWS, panel,
+                        next + i / NM_GEMM_ROWS * n * step, step, n,
                         rows - i < NM_GEMM_ROWS ? rows - i : NM_GEMM_ROWS,
                         cols - j < NM_GEMM_COLS ? cols - j : NM_GEMM_COLS, add || u > 0);
+        }
     }
 }

@@ -33,9 +33,10 @@ struct nm_gemm {
     void (*pack_along)(uint32_t *dst, size_t width, const float *src, size_t ld, size_t lanes, size_t k);
     void (*pack_down)(uint32_t *dst, size_t width, const float *src, size_t ld, size_t lanes, size_t k);
 
-    /* c (rows,cols) = or += one panel of a times one of b; rows <= NM_GEMM_ROWS, cols <= NM_GEMM_COLS */
-    void (*tile)(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, size_t units, size_t rows, size_t cols,
-                 int add);
+    /* c (rows,cols) = or += one panel of a times one of b; rows <= NM_GEMM_ROWS, cols <= NM_GEMM_COLS.  Meanwhile it
+     * fetches step values a unit from next on into the second cache. */
+    void (*tile)(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, const uint32_t *next, size_t step,
+                 size_t units, size_t rows, size_t cols, int add);
 };
 
 /* nm_gemm_get - the best of this precision that the CPU runs.  fp32: NULL where OpenBLAS is the best; bf16: where the

@@ -108,6 +108,7 @@ static void pack_along(uint32_t *dst, size_t width, const float *src, size_t ld,
             uvec v[STRIP];
             for (size_t i = 0; i < STRIP; i++) {
                 const float *x = src + (lane + i) * ld + at;
+                __builtin_prefetch(x + STRIP * ld, 0, 2); /* the next strip, for the second cache */
                 if (lane + i >= lanes)
                     v[i] = (uvec){0};
                 else
@@ -183,12 +184,13 @@ static void store_part(float *c, size_t ldc, const vec acc[NM_GEMM_ROWS][VECTORS
             c[i * ldc + j] = values[i][j] + (add ? c[i * ldc + j] : 0.0F);
 }
 
-static void tile(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, size_t units, size_t rows, size_t cols,
-                 int add)
+static void tile(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, const uint32_t *next, size_t step,
+                 size_t units, size_t rows, size_t cols, int add)
 {
     vec acc[NM_GEMM_ROWS][VECTORS] = {0};
-    for (size_t u = 0; u < units; u++, a += NM_GEMM_ROWS, b += NM_GEMM_COLS) {
+    for (size_t u = 0; u < units; u++, a += NM_GEMM_ROWS, b += NM_GEMM_COLS, next += step) {
         uvec right[VECTORS];
+        __builtin_prefetch(next, 0, 2);
         memcpy(right, b, sizeof right);
 #pragma GCC unroll 8
         for (size_t i = 0; i < NM_GEMM_ROWS; i++) {

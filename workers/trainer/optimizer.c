@@ -75,6 +75,8 @@ enum nm_err nm_optimizer_new(struct nm_optimizer **opt, struct nm_params *params
         return nm_fail(diag, NM_ENOMEM, "out of memory for the optimizer's moments (%zu MB)",
                        2 * params->total * sizeof(float) >> 20);
     }
+    nm_floats_touch(o->m, params->total);
+    nm_floats_touch(o->v, params->total);
     *opt = o;
     return NM_OK;
 }

@@ -285,10 +285,11 @@ static enum nm_err loop(struct trainer *tr)
 {
     uint64_t tokens_before = tr->state.tokens;
     tr->seconds_before = tr->state.seconds;
-    tr->started_ms = tr->reported_ms = tr->saved_ms = nm_clock_mono_ms();
     for (bool first = true; tr->state.step < tr->stages.steps && !out_of_patience(tr); first = false) {
         struct nm_train_step step = {0};
         enum nm_err err = prepare_step(tr, first);
+        if (first) /* everything is there: the clock of the training starts */
+            tr->started_ms = tr->reported_ms = tr->saved_ms = nm_clock_mono_ms();
         if (err == NM_OK)
             err = train_step(tr, &step);
         if (err != NM_OK)
