@@ -23,8 +23,8 @@ const char *nm_broker_other_plan(struct nm_broker *b, const struct nm_project *p
                                  const struct nm_entities *entities, uint64_t entities_digest)
 {
     struct nm_ledger_setting now[NM_GENERATION_SETTINGS], then[NM_GENERATION_SETTINGS];
-    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, now);
-    nm_generation_describe(project, entities, entities_digest, b->blobs, then);
+    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->decoys, b->blobs, now);
+    nm_generation_describe(project, entities, entities_digest, b->decoys, b->blobs, then);
     for (int i = 0; i < NM_GENERATION_PLAN; i++)
         if (strcmp(now[i].value, then[i].value) != 0)
             return now[i].name;

@@ -15,6 +15,7 @@
 #include "broker/recent.h"
 #include "broker/recorded.h"
 #include "common/net.h"
+#include "schemas/decoy.h"
 #include "schemas/messages.h"
 #include "schemas/project.h"
 
@@ -98,6 +99,7 @@ struct nm_broker {
     int64_t drain_ms;
     struct nm_project *project;
     struct nm_entities *entities;
+    struct nm_decoys *decoys;
     struct nm_plan *plan;
     struct nm_queue *queue;
     struct nm_ledger *ledger;
@@ -217,7 +219,8 @@ void nm_again_settle(struct nm_broker *b);
 
 /* generation.c - what the samples are made with (digest: of the entities; blobs: of the broker, for its files) */
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
-                            const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
+                            const struct nm_decoys *decoys, const struct blob *blobs,
+                            struct nm_ledger_setting settings[NM_GENERATION_SETTINGS]);
 /* nm_reuse_offer - add to a task what earlier generations were answered at its place (reuse.c). */
 enum nm_err nm_reuse_offer(struct nm_broker *b, struct nm_msg_task *msg, struct nm_diag *diag);
 /* replay.c - a run that is answered from the log of another one.  nm_replay_open - of the file that the blob holds;

@@ -103,8 +103,20 @@ static void describe_prompt(const struct nm_project_generation *g, const struct 
              g->exemplars.file ? g->exemplars.count : 0, lines);
 }
 
+/* Both kinds: words out of the lists, or terms of a file. */
+static void describe_decoys(const struct nm_project_generation *g, const struct nm_decoys *decoys, char *value,
+                            size_t size)
+{
+    if (g->decoys.file == NULL)
+        snprintf(value, size, "%.6g", g->hard_negatives);
+    else
+        snprintf(value, size, "%.6g, decoys %016llx, share %.6g", g->hard_negatives,
+                 (unsigned long long)nm_decoys_digest(decoys), g->decoys.share);
+}
+
 void nm_generation_describe(const struct nm_project *project, const struct nm_entities *entities, uint64_t digest,
-                            const struct blob *blobs, struct nm_ledger_setting settings[NM_GENERATION_SETTINGS])
+                            const struct nm_decoys *decoys, const struct blob *blobs,
+                            struct nm_ledger_setting settings[NM_GENERATION_SETTINGS])
 {
     const struct nm_buf *template = &blobs[NM_BLOB_TEMPLATE].data;
     const struct nm_project_generation *g = &project->generation;
@@ -122,7 +134,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
         {.key = "models", .name = "endpoints: model"},
         {.key = "alignment", .name = "alignment"},
         {.key = "mode", .name = "generation: mode, guidelines, exemplars or sentences_per_call"},
-        {.key = "hard_negatives", .name = "generation: hard_negatives"},
+        {.key = "hard_negatives", .name = "generation: hard_negatives or decoys"},
         {.key = "verification", .name = "verification"},
         {.key = "replay", .name = "generation: replay"},
     };
@@ -150,7 +162,7 @@ void nm_generation_describe(const struct nm_project *project, const struct nm_en
     describe_alignment(&project->alignment, &blobs[NM_BLOB_LEARN_FROM].data, settings[11].value, size);
     static const char *const looks[] = {"off", "mask", "drop"};
     describe_prompt(g, &blobs[NM_BLOB_EXEMPLARS].data, settings[12].value, size);
-    snprintf(settings[13].value, size, "%.6g", g->hard_negatives);
+    describe_decoys(g, decoys, settings[13].value, size);
     snprintf(settings[14].value, size, "%s", looks[project->verification.mode]);
     const struct nm_buf *replay = &blobs[NM_BLOB_REPLAY].data;
     if (g->replay)
@@ -233,7 +245,7 @@ enum nm_err nm_generation_open(struct nm_broker *b, const char *how, struct nm_d
     struct nm_ledger_setting settings[NM_GENERATION_SETTINGS];
     struct nm_ledger_renewal renewal = {
         .fresh = how && strcmp(how, "fresh") == 0, .find = nm_generation_find, .ctx = b};
-    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, settings);
+    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->decoys, b->blobs, settings);
     if (nm_file_join(b->state_dir, "ledger", path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", b->state_dir);
     enum nm_err err = nm_ledger_open_renewing(path, settings, NM_GENERATION_SETTINGS, nm_entities_count(b->entities),

@@ -6,7 +6,6 @@
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/log.h"
-#include "schemas/decoy.h"
 
 enum { LEASES_A_TURN = 4096 };
 _Static_assert((int)NM_SENTENCES_PER_CALL_MAX <= (int)NM_LINES_MAX, "a task has to name them all");
@@ -113,14 +112,11 @@ static enum nm_err add_feedback(struct nm_broker *b, struct nm_msg_task *msg, st
     return NM_OK;
 }
 
-/* A share of the negatives uses a word that only looks like an entity: a function of the task alone. */
+/* A share of the samples uses a word that only looks like an entity: a function of the task alone. */
 static enum nm_err pick_decoy(struct nm_broker *b, struct nm_str *out)
 {
     char decoy[NM_DECOY_MAX];
-    struct nm_rng rng;
-    nm_rng_init(&rng, b->task.seed);
-    if (!b->task.negative || nm_rng_unit(&rng) >= b->project->generation.hard_negatives ||
-        !nm_decoy_pick(b->entities, nm_rng_next(&rng), decoy))
+    if (!nm_decoys_pick(b->decoys, b->task.negative, b->task.seed, decoy))
         return NM_OK;
     *out = nm_str(nm_arena_strndup(&b->arena, decoy, strlen(decoy)));
     return out->ptr ? NM_OK : NM_ENOMEM;

@@ -104,7 +104,7 @@ static enum nm_err look(struct nm_broker *b, const struct nm_broker_options *opt
         err = nm_broker_make_plan(b, diag);
     if (err)
         return err;
-    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->blobs, settings);
+    nm_generation_describe(b->project, b->entities, b->blobs[NM_BLOB_ENTITIES].digest, b->decoys, b->blobs, settings);
     if (nm_file_join(options->state, "ledger", path, sizeof path))
         return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", options->state);
     p->goal = options->samples ? options->samples : nm_again_samples(b, b->project);

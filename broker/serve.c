@@ -73,6 +73,8 @@ enum nm_err nm_serve_load(struct nm_broker *b, const struct nm_broker_options *o
         err = nm_project_parse(project->data.data, project->data.len, path, &b->project, diag);
     if (!err)
         err = nm_project_entities(b->project, options->project, &b->entities, diag);
+    if (!err)
+        err = nm_decoys_new(b->project, options->project, b->entities, &b->decoys, diag);
     if (!err && nm_entities_to_blob(b->entities, &entities->data))
         err = nm_fail(diag, NM_ELIMIT, "%s: the entity lists are larger than %d bytes", path, (int)ENTITIES_MAX);
     if (!err)
@@ -98,6 +100,7 @@ void nm_serve_clean_up(struct nm_broker *b)
     for (int i = 0; i < BLOBS; i++)
         nm_buf_clean_up(&b->blobs[i].data);
     nm_recorded_destroy(&b->replay);
+    nm_decoys_destroy(&b->decoys);
     nm_entities_destroy(&b->entities);
     nm_project_destroy(&b->project);
 }

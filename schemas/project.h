@@ -80,6 +80,11 @@ struct nm_project_exemplars {
     uint32_t count; /* drawn from it for each prompt */
 };
 
+struct nm_project_decoys {
+    char *file;   /* terms that look like entities and are none; NULL: words out of the lists do for negatives */
+    double share; /* of the samples that are no negatives: they use one, too */
+};
+
 struct nm_project_generation {
     char *domain;   /* "biomedical research" */
     char *template; /* file of the prompt template; NULL: one named by builtin */
@@ -90,7 +95,8 @@ struct nm_project_generation {
     struct nm_range entities; /* in one sample that is no negative */
     double negatives;         /* share of samples that hold no entity */
     double hard_negatives;    /* share of those that are to use a word which only looks like one */
-    struct nm_range words;    /* in a sentence */
+    struct nm_project_decoys decoys;
+    struct nm_range words; /* in a sentence */
     uint32_t sentences_per_call;
     uint32_t attempts; /* answered calls a task may use */
     enum nm_constrain constrain;

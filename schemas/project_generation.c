@@ -13,6 +13,15 @@ static void check_exemplars(struct nm_checker *c, const struct raw_exemplars *in
     out->count = nm_value_uint(c, section, 0, "count", in->count, 3, 1, 20);
 }
 
+static void check_decoys(struct nm_checker *c, const struct raw_decoys *in, struct nm_project_decoys *out)
+{
+    *out = (struct nm_project_decoys){0};
+    if (in == NULL)
+        return;
+    out->file = nm_value_copy(c, in->file);
+    out->share = nm_value_float(c, "generation", 0, "share", in->share, 0.3, 0, 1);
+}
+
 void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, struct nm_project_generation *out)
 {
     static const char *const when[] = {"never", "last", "always"};
@@ -43,6 +52,7 @@ void nm_check_generation(struct nm_checker *c, const struct raw_generation *in, 
         .sections = nm_value_list(c, in->sections, in->sections_count),
         .n_sections = in->sections_count};
     check_exemplars(c, in->exemplars, &out->exemplars);
+    check_decoys(c, in->decoys, &out->decoys);
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */

@@ -43,6 +43,8 @@ static const cyaml_schema_value_t endpoint_item = {
 
 static const cyaml_schema_field_t exemplars_fields[] = {STRING(raw_exemplars, file, REQUIRED),
                                                         UINT(raw_exemplars, count), CYAML_FIELD_END};
+static const cyaml_schema_field_t decoys_fields[] = {STRING(raw_decoys, file, REQUIRED), FLOAT(raw_decoys, share),
+                                                     CYAML_FIELD_END};
 static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, domain, OPTIONAL),
                                                          STRING(raw_generation, template, OPTIONAL),
                                                          STRING(raw_generation, builtin, OPTIONAL),
@@ -50,6 +52,7 @@ static const cyaml_schema_field_t generation_fields[] = {STRING(raw_generation, 
                                                          STRING(raw_generation, mode, OPTIONAL),
                                                          MAPPING(raw_generation, exemplars, exemplars_fields),
                                                          FLOAT(raw_generation, hard_negatives),
+                                                         MAPPING(raw_generation, decoys, decoys_fields),
                                                          STRING(raw_generation, constrain, OPTIONAL),
                                                          MAPPING(raw_generation, entities, range_fields),
                                                          MAPPING(raw_generation, words, range_fields),

@@ -34,11 +34,17 @@ struct raw_exemplars {
     uint32_t *count;
 };
 
+struct raw_decoys {
+    char *file;
+    double *share;
+};
+
 struct raw_generation {
     char *domain, *template, *builtin, *guidelines, *mode, *constrain;
     bool *reuse;
     char *replay;
     struct raw_exemplars *exemplars;
+    struct raw_decoys *decoys;
     struct raw_range *entities, *words;
     double *negatives, *hard_negatives;
     uint32_t *attempts, *sentences_per_call;

@@ -24,6 +24,7 @@ struct preview {
     const struct nm_preview_options *options;
     struct nm_project *project;
     struct nm_entities *entities;
+    struct nm_decoys *decoys;
     struct nm_recipe *recipe;
     struct nm_pool pool;
     struct nm_llm *llm;
@@ -65,8 +66,7 @@ static enum nm_err make_task(struct preview *p, size_t i)
                                  .max_words = g->words.max,
                                  .last_try = g->attempts == 1};
     char decoy[NM_DECOY_MAX];
-    if (task->negative && nm_rng_unit(&p->rng) < g->hard_negatives &&
-        nm_decoy_pick(p->entities, nm_rng_next(&p->rng), decoy))
+    if (nm_decoys_pick(p->decoys, task->negative, nm_rng_next(&p->rng), decoy))
         task->decoy = nm_str(nm_arena_strndup(&p->arena, decoy, strlen(decoy)));
     task->entities = nm_arena_alloc(&p->arena, want * sizeof *task->entities);
     if (task->entities == NULL)
@@ -187,8 +187,8 @@ static void print_head(const struct preview *p, const struct sample *s)
     printf("\nsample %llu, attempt %llu:", (unsigned long long)task->task + 1, (unsigned long long)task->attempt);
     for (size_t i = 0; i < task->n_entities; i++)
         printf("%s %s (%s)", i > 0 ? "," : "", task->entities[i].text.ptr, task->entities[i].type.ptr);
-    printf("%s%s%s\n", task->negative ? " no entity" : "", task->decoy.len > 0 ? ", but the word " : "",
-           task->decoy.len > 0 ? task->decoy.ptr : "");
+    const char *and_decoy = task->decoy.len == 0 ? "" : task->negative ? ", but the word " : ", and the word ";
+    printf("%s%s%s\n", task->negative ? " no entity" : "", and_decoy, task->decoy.len > 0 ? task->decoy.ptr : "");
     for (size_t i = 0; p->options->verbose && i < s->call.prompt.n; i++)
         printf("%s> %s\n", nm_prompt_role_name(s->call.prompt.messages[i].role), s->call.prompt.messages[i].text);
 }
@@ -435,6 +435,8 @@ static enum nm_err set_up(struct preview *p, struct nm_diag *diag)
     if (err == NM_OK)
         err = nm_project_entities(p->project, p->options->project, &p->entities, diag);
     if (err == NM_OK)
+        err = nm_decoys_new(p->project, p->options->project, p->entities, &p->decoys, diag);
+    if (err == NM_OK)
         err = nm_recipe_new(p->project, read_part, p, &p->recipe, diag);
     if (err == NM_OK && nm_project_path(p->options->project, "", dir, sizeof dir) != NM_OK)
         err = nm_fail(diag, NM_ELIMIT, "%s: the path is too long", p->options->project);
@@ -470,6 +472,7 @@ enum nm_err nm_preview_run(const struct nm_preview_options *options, struct nm_d
     nm_llm_destroy(&p.llm);
     nm_pool_clean_up(&p.pool);
     nm_recipe_destroy(&p.recipe);
+    nm_decoys_destroy(&p.decoys);
     nm_entities_destroy(&p.entities);
     nm_project_destroy(&p.project);
     free(p.samples);

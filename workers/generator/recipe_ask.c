@@ -127,7 +127,7 @@ static enum nm_err sentence_of(const struct nm_recipe *recipe, const struct nm_m
         return NM_ENOMEM;
     for (size_t i = 0; i < n; i++)
         terms[i] = (struct nm_grammar_term){task->entities[i].text.ptr, marked ? task->entities[i].type.ptr : NULL};
-    if (n == 0 && task->decoy.len > 0)
+    if (task->decoy.len > 0)
         terms[n++] = (struct nm_grammar_term){task->decoy.ptr, NULL};
     *out = (struct nm_grammar_sentence){terms, n, task->min_words, task->max_words};
     return NM_OK;

@@ -24,13 +24,20 @@ static enum nm_err wanted(const struct nm_recipe *recipe, const struct nm_msg_ta
         if (types[i] == recipe->n_types)
             return NM_EFORMAT; /* a broker with another project */
     }
+    const char **decoy = nm_arena_alloc(arena, sizeof *decoy);
+    char *lower = nm_arena_strndup(arena, task->decoy.ptr, task->decoy.len);
+    if (decoy == NULL || lower == NULL)
+        return NM_ENOMEM;
+    for (char *c = lower; *c != '\0'; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    *decoy = lower;
     const struct nm_project *project = recipe->project;
     *in = (struct nm_validate_input){.entities = texts,
                                      .count = task->n_entities,
                                      .types = recipe->names,
                                      .n_types = project->generation.mode == NM_MODE_MARKUP ? recipe->n_types : 0,
                                      .entity_types = types,
-                                     .decoys = &task->decoy.ptr,
+                                     .decoys = decoy,
                                      .n_decoys = task->decoy.len > 0,
                                      .min_words = project->generation.words.min,
                                      .max_words = project->generation.words.max,
