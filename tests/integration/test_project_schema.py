@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "schemas"
 SECTIONS = {"raw_project": "", "raw_goal": "goal", "raw_coverage": "goal.coverage", "raw_list": "entities", "raw_endpoint": "endpoints",
-            "raw_generation": "generation", "raw_exemplars": "generation.exemplars", "raw_validation": "validation",
+            "raw_generation": "generation", "raw_exemplars": "generation.exemplars", "raw_decoys": "generation.decoys", "raw_validation": "validation",
             "raw_verification": "verification", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner",
             "raw_alignment": "alignment", "raw_trainer": "trainer", "raw_dedup": "dedup", "raw_leakage": "leakage",
             "raw_denoise": "denoise"}
