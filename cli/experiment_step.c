@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/experiment_cell.h"
+#include "cli/experiment_replay.h"
 #include "common/buf.h"
 #include "schemas/project.h"
 
@@ -55,20 +56,6 @@ static enum nm_err prepare_lists(const struct nm_exp *x, const struct nm_exp_ste
     return err;
 }
 
-/* The answers of an earlier run of this generation, where they are to be replayed. */
-static enum nm_err find_replay(const struct nm_exp *x, const struct nm_exp_step *step, char path[NM_FILE_PATH],
-                               struct nm_diag *diag)
-{
-    char name[64], real[NM_FILE_PATH];
-    if (x->replay == NULL)
-        return NM_OK;
-    (void)snprintf(name, sizeof name, "%s.jsonl.gz", step->key);
-    enum nm_err err = nm_file_path(x->replay, name, real, diag);
-    if (err == NM_OK && realpath(real, path) == NULL)
-        err = nm_fail(diag, NM_ENOENT, "%s: no answers are recorded for this generation", real);
-    return err == NM_OK ? nm_guard_check_file(x->guard, "--replay", path, diag) : err;
-}
-
 /* An ordinary project, whole in its directory. */
 static enum nm_err prepare_generation(const struct nm_exp *x, const struct nm_exp_step *step, struct nm_diag *diag)
 {
@@ -91,7 +78,7 @@ static enum nm_err prepare_generation(const struct nm_exp *x, const struct nm_ex
             err = files[i] != NULL ? copy_file(from, to, diag) : NM_ENOMEM;
     }
     if (err == NM_OK)
-        err = find_replay(x, step, replay, diag);
+        err = nm_exp_replay_find(x, step, replay, diag);
     if (err == NM_OK)
         err = nm_experiment_project(
             x->e, step->variant, &(struct nm_experiment_run){files, step->samples, replay[0] != '\0' ? replay : NULL},
@@ -516,8 +503,11 @@ enum nm_err nm_exp_finish(const struct nm_exp *x, const struct nm_exp_step *step
                           struct nm_diag *diag)
 {
     switch (step->kind) {
+    case NM_EXP_GENERATION: {
+        enum nm_err err = nm_exp_replay_check(x, step, diag);
+        return err == NM_OK ? write_done(x, step, seconds, diag) : err;
+    }
     case NM_EXP_LISTS:
-    case NM_EXP_GENERATION:
         return write_done(x, step, seconds, diag);
     case NM_EXP_DATA:
         return denoises(x, step) ? rename_to(x, "data", step->key, ".judged.conll", ".conll", diag) : NM_OK;

@@ -366,8 +366,8 @@ enum nm_err nm_job_generate(struct nm_job *job, struct nm_diag *diag)
                     (unsigned long long)job->stats.accepted, (unsigned long long)job->stats.responses,
                     (unsigned long long)job->stats.aligned);
     if (job->project->generation.replay != NULL && job->stats.not_recorded > 0)
-        nm_progress_say(&job->progress, "%llu requests have no answer in %s, and are asked nowhere else",
-                        (unsigned long long)job->stats.not_recorded, job->project->generation.replay);
+        nm_progress_say(&job->progress, "requests without an answer in %s: %llu; their tasks are dead letters",
+                        job->project->generation.replay, (unsigned long long)job->stats.not_recorded);
     if (job->stats.given_up > 0)
         nm_progress_say(&job->progress, "%llu entities are given up, their texts were always rejected: %s",
                         (unsigned long long)job->stats.given_up, job->stats.given_up_first);

@@ -1,6 +1,7 @@
 """nermill experiment with real processes, a scripted LLM and a tiny BERT: the grid, its results, kills, what is wrong in a file."""
 
 import csv
+import gzip
 import json
 import random
 import re
@@ -70,6 +71,13 @@ class Grid(ExperimentCase):
         self.assertEqual(scores[0], scores[1])
         other = self.file(UNUSED, "[synthetic]", more="ablations:\n  - {name: other, set: {seed: 6}}\n", name="other.yaml")
         self.assert_fails(self.experiment(other, *again), EXIT_FAILURE, "no answers are recorded")
+        # A gap is no matter of size: later tasks would fill it, and the data set would be another one.
+        (file,) = (self.dir / "tiny.run" / "responses").glob("*.gz")
+        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+        file.write_bytes(gzip.compress(b"".join(lines[:3] + lines[4:])))
+        part = ["--state", self.dir / "part", *again[2:]]
+        fewer = self.write("fewer.yaml", path.read_text().replace("samples: [24]", "samples: [12]"))
+        self.assert_fails(self.experiment(fewer, *part), EXIT_FAILURE, "requests without an answer in", ": 1;")
 
 
 class Kills(ExperimentCase):
