@@ -25,12 +25,14 @@ static void draw(float *x, size_t n, double scale)
         x[i] = (float)((nm_rng_unit(&rng) + nm_rng_unit(&rng) + nm_rng_unit(&rng) - 1.5) * 2.0 * scale);
 }
 
-/* The call by every thread of the team, as nm_team_run does it. */
+/* The call by every thread of the team between two barriers, as nm_team_run does it. */
 #define ON_TEAM(...)                                                                                                 \
     do {                                                                                                             \
         _Pragma("omp parallel num_threads((int)nm_team_threads(team))")                                              \
         {                                                                                                            \
+            (void)nm_team_sum(team, 0);                                                                              \
             __VA_ARGS__;                                                                                             \
+            (void)nm_team_sum(team, 0);                                                                              \
         }                                                                                                            \
     } while (0)
 

@@ -526,6 +526,56 @@ static void test_predict(void **state)
     free(predict(NM_PREDICT_PLAIN, false, "the\n\xff\n", NM_EFORMAT));
 }
 
+/* A classifier that was never trained finds I- without a B-; constrained, it doesn't, and predict says other tags. */
+static void test_constrained(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    static const char *const labels[] = {"O", "B-X", "I-X"}, *const all[] = {"the",   "zinc", "saw",
+                                                                             "fever", "iron", "of"};
+    const struct nm_bert_options options = {.labels = labels, .n_labels = 3, .seed = 4, .n_threads = 1};
+    struct nm_bert *bert = NULL;
+    struct nm_wordpiece *wp = NULL;
+    struct nm_tagger tagger;
+    struct nm_diag diag = {""};
+    struct nm_word words[N];
+    char column[N * 8] = "", *printed[2];
+    int32_t tags[N];
+    if (nm_bert_load(&bert, base, &options, &diag) != NM_OK || nm_wordpiece_load(&wp, base, &diag) != NM_OK ||
+        nm_tagger_borrow(&tagger, bert, wp, base, &diag) != NM_OK)
+        fail_msg("%s", diag.text);
+    for (size_t i = 0; i < N; i++) {
+        words[i] = (struct nm_word){all[i * 5 % 6], strlen(all[i * 5 % 6])};
+        strcat(strcat(column, words[i].text), "\n");
+    }
+    const struct nm_sentence sentence = {.words = words, .n = N};
+    for (int constrained = 0; constrained < 2; constrained++) {
+        size_t orphans = 0, len = 0;
+        tagger.constrained = constrained != 0;
+        assert_int_equal(nm_tagger_tag(&tagger, &sentence, 1, tags, NULL, &diag), NM_OK);
+        for (size_t i = 0; i < N; i++)
+            orphans += tags[i] == NM_TAG_I(0) && (i == 0 || tags[i - 1] == NM_TAG_O);
+        assert_int_equal(orphans > 0, constrained == 0);
+        FILE *in = fmemopen(column, strlen(column), "r"), *out = open_memstream(&printed[constrained], &len);
+        const struct nm_predict p = {.tagger = &tagger,
+                                     .format = NM_PREDICT_CONLL,
+                                     .constrained = constrained != 0,
+                                     .input = NM_PREDICT_FROM_CONLL,
+                                     .in = in,
+                                     .out = out,
+                                     .name = "input"};
+        assert_int_equal(nm_predict_run(&p, &diag), NM_OK);
+        fclose(in);
+        fclose(out);
+    }
+    assert_string_not_equal(printed[0], printed[1]);
+    free(printed[0]);
+    free(printed[1]);
+    nm_tagger_clean_up(&tagger);
+    nm_wordpiece_destroy(&wp);
+    nm_bert_destroy(&bert);
+}
+
 /* ---- set up ---------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -585,6 +635,7 @@ int main(void)
         cmocka_unit_test(test_bad_recipes),
         cmocka_unit_test(test_long_sentences),
         cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_constrained),
     };
     return cmocka_run_group_tests_name("unit.trainer", tests, set_up, tear_down);
 }

@@ -27,6 +27,7 @@ static const char help[] =
     "(.txt) of\n"
     "                 one entity a line; may be given more than once\n"
     "  --errors FILE  every mistake with its words, one JSON object a line; - for standard output after the scores\n"
+    "  --constrained  score the best tags that are BIO, not each word's best\n"
     "  --json         one JSON object instead of the tables\n"
     "  --threads N    (as many as there are cores)\n";
 
@@ -34,7 +35,7 @@ struct arguments {
     const char *model, *gold, *errors;
     char **seen; /* (n_seen) */
     size_t n_seen, threads;
-    bool json;
+    bool json, constrained;
 };
 
 /* ---- mistakes --------------------------------------------------------------------------------- */
@@ -132,6 +133,7 @@ static int run(const struct arguments *a)
     nm_known_close(&known);
     if (err == NM_OK)
         err = nm_tagger_load(&tagger, a->model, a->threads, &diag);
+    tagger.constrained = a->constrained;
     if (err == NM_OK)
         err = evaluate(a, &tagger, &gold, &known, &diag);
     nm_known_clean_up(&known);
@@ -142,11 +144,15 @@ static int run(const struct arguments *a)
 
 static int parse(int argc, char **argv, struct arguments *a)
 {
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'}, {"gold", required_argument, NULL, 'g'},
-        {"seen", required_argument, NULL, 's'},  {"errors", required_argument, NULL, 'e'},
-        {"json", no_argument, NULL, 'j'},        {"threads", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},        {0}};
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"gold", required_argument, NULL, 'g'},
+                                            {"seen", required_argument, NULL, 's'},
+                                            {"errors", required_argument, NULL, 'e'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"constrained", no_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     uint64_t threads = 0;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
@@ -157,6 +163,8 @@ static int parse(int argc, char **argv, struct arguments *a)
             a->seen[a->n_seen++] = optarg;
         else if (o == 'e')
             a->errors = optarg;
+        else if (o == 'c')
+            a->constrained = true;
         else if (o == 'j')
             a->json = true;
         else if (o == 't') {

@@ -128,9 +128,6 @@ void nm_team_set_gemm(struct nm_team *team, const struct nm_gemm *gemm)
  * that the team reads only what the caller has written before.  The last one keeps anybody from waiting long in
  * OpenMP's own, which spins for milliseconds.
  */
-#if defined(__SANITIZE_THREAD__)
-__attribute__((no_sanitize_thread))
-#endif
 void nm_team_run(struct nm_team *team, void (*work)(void *arg), void *arg)
 {
 #pragma omp parallel num_threads(team->n_threads)
