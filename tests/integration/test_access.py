@@ -113,6 +113,22 @@ class Forms(AccessCase):
             calls = self.served(llm, project, cwd=self.dir)
             self.assertEqual({call.headers["authorization"] for call in calls}, {f"Bearer {KEY}"})
 
+    def test_a_missing_key_stops_one_endpoint(self):
+        """The others serve; who asks for all of them is told."""
+        with HostileLLM(FRUIT + TOWNS, {"a": [], "b": []}, last_delay=0) as llm:
+            project = self.endpoints([("a", f"{llm.root}/a/v1", "api_key_env: NM_TEST_NO_SUCH_KEY"),
+                                      ("b", f"{llm.root}/b/v1"), ("c", f"{llm.root}/c/v1", "api_key_file: no.key")])
+            done = self.preview(project)
+            self.assertEqual(done.returncode, EXIT_OK, done.stderr)
+            self.assertIn("NM_TEST_NO_SUCH_KEY", done.stderr)
+            self.assertIn("no.key", done.stderr)
+            self.assertEqual({call.scenario for call in llm.calls}, {"b"})
+            self.assert_fails(self.nermill("validate", project), EXIT_ENDPOINT, "NM_TEST_NO_SUCH_KEY")
+            run = self.nermill("run", project, "--no-train", timeout=120)
+            self.assertEqual(run.returncode, EXIT_OK, run.stderr)
+            self.assertIn("NM_TEST_NO_SUCH_KEY", run.stderr)
+            self.assertEqual({call.scenario for call in llm.calls}, {"b"})
+
     def test_no_secret_in_a_project(self):
         for line in ("headers: ['Authorization: Bearer " + KEY + "']", "proxy: 'http://u:" + KEY + "@127.0.0.1:1'"):
             result = self.preview(self.endpoints([("a", "http://127.0.0.1:9/v1", line)]))

@@ -9,7 +9,7 @@
 
 static const char *shown(const struct nm_endpoint *endpoint)
 {
-    return nm_llm_target_shown(endpoint->target);
+    return nm_pool_shown(endpoint);
 }
 
 enum { FAILOVER_MS = 1000, KEPT_OF_TOO_LARGE = 64 * 1024 };

@@ -35,6 +35,13 @@ static enum nm_err init_endpoint(struct nm_endpoint *endpoint, const struct nm_p
     return nm_endpoint_target(config, dir, &endpoint->target, diag);
 }
 
+/* Its key, its file or a variable is not there: that keeps no other one from being called. */
+static void stop_one(struct nm_endpoint *endpoint, const struct nm_diag *why)
+{
+    nm_breaker_stop(&endpoint->breaker);
+    (void)snprintf(endpoint->why, sizeof endpoint->why, "%s", why->text);
+}
+
 enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, const char *dir, uint64_t seed,
                          struct nm_diag *diag)
 {
@@ -45,15 +52,33 @@ enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project,
     pool->endpoints = calloc(project->n_endpoints, sizeof *pool->endpoints);
     if (pool->endpoints == NULL)
         return nm_fail(diag, NM_ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < project->n_endpoints; i++) {
-        pool->n++;
-        enum nm_err err = init_endpoint(&pool->endpoints[i], project, &project->endpoints[i], dir, diag);
-        if (err != NM_OK) {
-            nm_pool_clean_up(pool);
-            return err;
+    enum nm_err first = NM_OK, err = NM_OK;
+    size_t usable = 0;
+    for (uint32_t i = 0; i < project->n_endpoints && err != NM_ENOMEM; i++) {
+        struct nm_endpoint *endpoint = &pool->endpoints[pool->n++];
+        struct nm_diag why = {""};
+        err = init_endpoint(endpoint, project, &project->endpoints[i], dir, &why);
+        usable += err == NM_OK;
+        if (err != NM_OK && (first == NM_OK || err == NM_ENOMEM)) {
+            first = err;
+            *diag = why;
         }
+        if (err != NM_OK)
+            stop_one(endpoint, &why);
     }
+    if (usable == 0 || err == NM_ENOMEM) {
+        nm_pool_clean_up(pool);
+        return first;
+    }
+    for (size_t i = 0; i < pool->n; i++)
+        if (pool->endpoints[i].breaker.state == NM_BREAKER_STOPPED)
+            nm_error("%s; this endpoint is not called, the others are", pool->endpoints[i].why);
     return NM_OK;
+}
+
+const char *nm_pool_shown(const struct nm_endpoint *endpoint)
+{
+    return endpoint->target != NULL ? nm_llm_target_shown(endpoint->target) : endpoint->config->name;
 }
 
 void nm_pool_clean_up(struct nm_pool *pool)

@@ -18,7 +18,7 @@ enum nm_canary { NM_CANARY_DUE, NM_CANARY_SENT, NM_CANARY_DONE };
 
 struct nm_endpoint {
     const struct nm_project_endpoint *config; /* borrowed */
-    struct nm_llm_target *target;
+    struct nm_llm_target *target;             /* NULL: it cannot be called */
     size_t in_flight;
     enum nm_canary canary;
     enum nm_constraint trying, honours; /* the kind that the next canary is for; the kind found, or NONE */
@@ -36,11 +36,15 @@ struct nm_pool {
     struct nm_rng rng; /* jitter */
 };
 
-/* nm_pool_init - targets for every endpoint of the project, which must outlive the pool; dir and errors as
- * nm_endpoint_target. */
+/* nm_pool_init - targets for every endpoint of the project, which must outlive the pool; dir as nm_endpoint_target.
+ * One that can't be called from here (no key, no such file, a variable that is not set) is STOPPED, with its line in
+ * why. Where none can, the first one's error; NM_ENOMEM. */
 enum nm_err nm_pool_init(struct nm_pool *pool, const struct nm_project *project, const char *dir, uint64_t seed,
                          struct nm_diag *diag);
 void nm_pool_clean_up(struct nm_pool *pool);
+
+/* nm_pool_shown - its name for people. */
+const char *nm_pool_shown(const struct nm_endpoint *endpoint);
 
 /* nm_pool_has_room - one more call may go to this endpoint now. */
 bool nm_pool_has_room(const struct nm_endpoint *endpoint, int64_t now_ms);

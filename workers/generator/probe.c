@@ -146,6 +146,9 @@ static enum nm_err run(struct probe *p, int64_t give_up_ms, struct nm_diag *diag
 {
     int64_t end_ms = nm_clock_mono_ms() + give_up_ms;
     p->left = p->project->generation.replay == NULL ? p->pool.n : 0;
+    for (size_t i = 0; i < p->pool.n && p->left > 0; i++)
+        if (p->pool.endpoints[i].breaker.state == NM_BREAKER_STOPPED)
+            fails(p, &p->pool.endpoints[i], p->pool.endpoints[i].why);
     while (!is_over(p)) {
         int64_t now = nm_clock_mono_ms();
         if (nm_worker_stop_requested() > 0)
