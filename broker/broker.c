@@ -37,6 +37,8 @@ static enum nm_err dispatch_known(struct nm_broker *b, struct session *s, const 
         return nm_answer_aligned(b, s, &msg->u.aligned);
     if (msg->type == NM_MSG_sealed && aligner)
         return nm_directory_sealed(b, s, &msg->u.sealed);
+    if (msg->type == NM_MSG_circuits && !aligner)
+        return nm_circuits_heard(b, s, &msg->u.circuits);
     b->malformed++;
     nm_broker_refuse(b, &s->peer, NM_EINVAL, "a message that this role does not send to a broker");
     return NM_OK;

@@ -52,6 +52,7 @@ struct session {
     int64_t seen;
     struct nm_msg_hold *acks; /* to be sent after the commit */
     size_t n_acks, cap_acks;
+    struct circuit *circuits; /* (the project's endpoints) of a generator that has told; else NULL */
 };
 
 struct blob {
@@ -287,5 +288,11 @@ void nm_stats_tick(struct nm_broker *b);
 enum nm_err nm_stats_answer(struct nm_broker *b, bool *changed, struct nm_diag *diag);
 struct json_t *nm_stats_workers(const struct nm_broker *b);
 const char *nm_broker_state(const struct nm_broker *b);
+
+/* circuits.c: nm_circuits_heard - from a generator; nm_circuits_forget - it is gone, or says hello anew;
+ * nm_circuits_json - one endpoint's, of each generator that is connected. */
+enum nm_err nm_circuits_heard(struct nm_broker *b, struct session *s, const struct nm_msg_circuits *told);
+void nm_circuits_forget(struct session *s);
+struct json_t *nm_circuits_json(const struct nm_broker *b, uint32_t endpoint);
 
 #endif

@@ -156,6 +156,7 @@ static enum nm_err connect_session(struct nm_broker *b, struct session *s, const
     if (before && before != s)
         nm_session_lost(b, before);
     forget_peer(b, s);
+    nm_circuits_forget(s);
     s->peer = *peer;
     enum nm_err err = nm_map_put(&b->peers, peer_key(peer), s);
     if (err)
@@ -375,8 +376,10 @@ bool nm_session_busy(struct nm_broker *b)
 void nm_session_clean_up(struct nm_broker *b)
 {
     for (uint32_t i = 0; i < b->n_sessions; i++) {
-        if (b->sessions[i])
+        if (b->sessions[i]) {
             free(b->sessions[i]->acks);
+            nm_circuits_forget(b->sessions[i]);
+        }
         free(b->sessions[i]);
     }
     free(b->sessions);

@@ -211,6 +211,7 @@ static json_t *endpoints_json(const struct nm_broker *b)
         json_object_set_new(o, "detail", e->failed ? json_string(e->detail) : json_null());
         json_object_set_new(o, "latency_us", window_json(&b->latency.endpoints[i]));
         nm_govern_endpoint_json(b, i, o);
+        json_object_set_new(o, "circuits", nm_circuits_json(b, i));
         json_array_append_new(list, o);
     }
     return list;

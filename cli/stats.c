@@ -130,6 +130,33 @@ enum nm_err nm_stats_request(struct nm_stats_client *client, const char *questio
     return NM_OK;
 }
 
+/* Those that are not closed, a line each, as many as there is room for. */
+static void parse_circuits(const json_t *endpoints, struct nm_stats *stats)
+{
+    const json_t *endpoint, *circuit;
+    size_t i, k, used = 0, size = sizeof stats->circuits;
+    json_array_foreach(endpoints, i, endpoint) json_array_foreach(json_object_get(endpoint, "circuits"), k, circuit)
+    {
+        char name[200], state[32], worker[100], detail[400], until[64] = "";
+        copy_text(name, sizeof name, endpoint, "name");
+        copy_text(state, sizeof state, circuit, "state");
+        copy_text(worker, sizeof worker, circuit, "worker");
+        copy_text(detail, sizeof detail, circuit, "detail");
+        if (strcmp(state, "closed") == 0)
+            continue;
+        int64_t left = json_integer_value(json_object_get(circuit, "until_ms")) - nm_clock_wall_ms();
+        if (left > 0)
+            (void)snprintf(until, sizeof until, " for %.0f s more", (double)left / 1000);
+        int n = snprintf(stats->circuits + used, size - used, "circuit    %s: %s%s at %s: %s\n", name, state, until,
+                         worker, detail);
+        if (n < 0 || used + (size_t)n >= size) { /* whole ones only */
+            stats->circuits[used] = '\0';
+            return;
+        }
+        used += (size_t)n;
+    }
+}
+
 static void parse_coverage(const json_t *coverage, struct nm_stats *stats)
 {
     const json_t *given_up = json_object_get(coverage, "given_up"), *entity;
@@ -204,6 +231,7 @@ enum nm_err nm_stats_parse(const char *text, struct nm_stats *stats, struct nm_d
     stats->stuck = state != NULL && strcmp(state, "stuck") == 0;
     stats->rate_per_min = json_number_value(json_object_get(root, "rate_per_min"));
     parse_coverage(json_object_get(root, "coverage"), stats);
+    parse_circuits(json_object_get(root, "endpoints"), stats);
     parse_training(json_object_get(root, "training"), stats);
     const json_t *failure = json_object_get(root, "last_failure");
     if (json_is_object(failure)) {

@@ -32,6 +32,7 @@ struct nm_stats {
     uint64_t min_per_entity, asked_again; /* goal of coverage (0: none); extra tasks for it so far */
     uint64_t entities_short, given_up;    /* entities with fewer texts; and those no longer asked for */
     char given_up_first[512];             /* the first of them, for people */
+    char circuits[2048];                  /* breakers that are not closed, a line each */
     char training[400]; /* how a training on its samples goes, for people; "" if none was heard of */
     char trouble[512];  /* the last failure of an endpoint, while nothing has succeeded since; "" if none */
 };

@@ -39,6 +39,7 @@ static void print_stats(const struct nm_stats *stats, const char *endpoint)
                stats->given_up > 10 ? ", ..." : "");
     if (stats->training[0] != '\0')
         printf("training   %s\n", stats->training);
+    fputs(stats->circuits, stdout);
     if (stats->trouble[0] != '\0')
         printf("trouble    %s\n", stats->trouble);
 }

@@ -71,6 +71,7 @@ struct table {
 #define FIELD_LIST_aligner(owner, member, limit) FIELD_LIST(owner, member, limit, aligner)
 #define FIELD_LIST_token(owner, member, limit) FIELD_LIST(owner, member, limit, token)
 #define FIELD_LIST_mention(owner, member, limit) FIELD_LIST(owner, member, limit, mention)
+#define FIELD_LIST_circuit(owner, member, limit) FIELD_LIST(owner, member, limit, circuit)
 #define FIELD_LIST_count(owner, member, limit) FIELD_LIST(owner, member, limit, count)
 #define FIELD_LIST_span(owner, member, limit) FIELD_LIST(owner, member, limit, span)
 
@@ -117,6 +118,10 @@ TABLE(span)
 #define F(kind, member, limit) FIELD_##kind(count, member, limit)
 static const struct field count_fields[] = {NM_FIELDS_count(F)};
 TABLE(count)
+#undef F
+#define F(kind, member, limit) FIELD_##kind(circuit, member, limit)
+static const struct field circuit_fields[] = {NM_FIELDS_circuit(F)};
+TABLE(circuit)
 #undef F
 #define F(kind, member, limit) FIELD_##kind(hello, member, limit)
 static const struct field hello_fields[] = {NM_FIELDS_hello(F)};
@@ -189,6 +194,10 @@ TABLE(sealed)
 #define F(kind, member, limit) FIELD_##kind(training, member, limit)
 static const struct field training_fields[] = {NM_FIELDS_training(F)};
 TABLE(training)
+#undef F
+#define F(kind, member, limit) FIELD_##kind(circuits, member, limit)
+static const struct field circuits_fields[] = {NM_FIELDS_circuits(F)};
+TABLE(circuits)
 #undef F
 #define F(kind, member, limit) FIELD_##kind(sample, member, limit)
 static const struct field sample_fields[] = {NM_FIELDS_sample(F)};

@@ -111,6 +111,16 @@ struct nm_str nm_str(const char *s);
     X(U64, max_words, 0)                                                                                             \
     X(STR, decoy, NM_LINE_MAX)
 
+/* One endpoint as a generator's circuit breaker has it.  state: "closed", "open", "half-open", "stopped"; of an open one
+ * why: "trouble", "busy", "loading", "quota", and wait_ms: so long; failures: calls in a row; detail: the last one's line. */
+#define NM_FIELDS_circuit(X)                                                                                         \
+    X(STR, endpoint, NM_NAME_MAX)                                                                                    \
+    X(STR, state, NM_NAME_MAX)                                                                                       \
+    X(STR, why, NM_NAME_MAX)                                                                                         \
+    X(U64, wait_ms, 0)                                                                                               \
+    X(U64, failures, 0)                                                                                              \
+    X(STR, detail, NM_LINE_MAX)
+
 /* How many spans of a text there are of one kind: "masked", or the note of a mention. */
 #define NM_FIELDS_count(X) X(STR, name, NM_NAME_MAX) X(U64, n, 0)
 
@@ -327,6 +337,9 @@ struct nm_str nm_str(const char *s);
     X(F64, recall, 0)                                                                                                \
     X(F64, f1, 0)
 
+/* generator -> broker: all of its circuit breakers, when one has changed and after a welcome; not acknowledged. */
+#define NM_FIELDS_circuits(X) X(LIST_circuit, list, 1000)
+
 /* A finished BIO sample: the record in an aligner's store and in a shard. */
 #define NM_FIELDS_sample(X)                                                                                          \
     X(U64, task, 0)                                                                                                  \
@@ -358,7 +371,8 @@ struct nm_str nm_str(const char *s);
     X(15, directory_read)                                                                                            \
     X(16, directory)                                                                                                 \
     X(17, sealed)                                                                                                    \
-    X(18, training)
+    X(18, training)                                                                                                  \
+    X(19, circuits)
 /* clang-format on */
 
 /* ---- the structs ----------------------------------------------------------------------------- */
@@ -389,6 +403,9 @@ struct nm_str nm_str(const char *s);
 #define NM_MEMBER_LIST_mention(name)                                                                                 \
     struct nm_msg_mention *name;                                                                                     \
     size_t n_##name;
+#define NM_MEMBER_LIST_circuit(name)                                                                                 \
+    struct nm_msg_circuit *name;                                                                                     \
+    size_t n_##name;
 #define NM_MEMBER_LIST_count(name)                                                                                   \
     struct nm_msg_count *name;                                                                                       \
     size_t n_##name;
@@ -410,6 +427,7 @@ NM_STRUCT(token);
 NM_STRUCT(mention);
 NM_STRUCT(span);
 NM_STRUCT(count);
+NM_STRUCT(circuit);
 #define NM_MESSAGE_STRUCT(number, name) NM_STRUCT(name);
 NM_MESSAGES(NM_MESSAGE_STRUCT)
 NM_STRUCT(sample);

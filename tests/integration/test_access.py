@@ -129,6 +129,32 @@ class Forms(AccessCase):
             self.assertIn("NM_TEST_NO_SUCH_KEY", run.stderr)
             self.assertEqual({call.scenario for call in llm.calls}, {"b"})
 
+    def test_the_status_tells_of_circuit_breakers(self):
+        with FakeLLM(FRUIT + TOWNS, delay=0.1) as good, FakeLLM(FRUIT) as busy:
+            busy.steady, busy.retry_after = "429", 100
+            project = self.endpoints([("a", good.url, "api_key_env: NM_TEST_NO_SUCH_KEY"), ("b", busy.url), ("c", good.url)],
+                                     samples=100000)
+            run = subprocess.Popen([harness.program("nermill"), "run", str(project), "--no-train"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            end = time.monotonic() + 60
+            states = {}
+            while time.monotonic() < end and states.get("b") != "open":
+                result = self.nermill("status", project, "--json")
+                endpoints = json.loads(result.stdout)["endpoints"] if result.returncode == 0 else []
+                circuits = {e["name"]: e["circuits"][0] for e in endpoints if e["circuits"]}
+                states = {name: circuit["state"] for name, circuit in circuits.items()}
+            self.assertEqual(states, {"a": "stopped", "b": "open", "c": "closed"})
+            self.assertIn("NM_TEST_NO_SUCH_KEY", circuits["a"]["detail"])
+            self.assertEqual((circuits["b"]["why"], circuits["c"]["why"]), ("busy", ""))
+            self.assertTrue(0 < circuits["b"]["until_ms"] - 1000 * time.time() <= 101000)
+            self.assertEqual((circuits["a"]["until_ms"], circuits["c"]["until_ms"]), (None, None))
+            text = self.nermill("status", project).stdout
+            self.assertRegex(text, r"(?m)^circuit    a: stopped at generator-\w+: .*NM_TEST_NO_SUCH_KEY")
+            self.assertRegex(text, r"(?m)^circuit    b: open for \d+ s more at generator-")
+            self.assertNotIn("circuit    c", text)
+
     def test_no_secret_in_a_project(self):
         for line in ("headers: ['Authorization: Bearer " + KEY + "']", "proxy: 'http://u:" + KEY + "@127.0.0.1:1'"):
             result = self.preview(self.endpoints([("a", "http://127.0.0.1:9/v1", line)]))

@@ -133,6 +133,7 @@ static void tick(struct nm_generator *g, int64_t now)
     g->tick_at = now + TICK_MS;
     nm_generator_settle(g, true);
     nm_generator_hand_in(g, now);
+    nm_generator_tell_circuits(g, now);
     report(g, now);
 }
 

@@ -33,7 +33,8 @@ struct nm_generator {
     bool hand_in;                 /* something SENT has not gone out, or has to go out again */
     bool drops;                   /* acknowledged entries wait to leave the spool */
     bool leaving, done;
-    bool replays; /* the project does: no call is ever made */
+    bool told_circuits; /* since the last welcome */
+    bool replays;       /* the project does: no call is ever made */
     int64_t leave_by, quiet_since, tick_at, report_at;
     enum nm_err fatal; /* why it leaves, if not at will */
     struct nm_diag why;
@@ -73,6 +74,9 @@ void nm_generator_replay(struct nm_generator *g, struct nm_job *job);
 /* nm_generator_read_shared - true: its sentence is in the answer to a call that it shared, and it is ANSWERED by
  * that. */
 bool nm_generator_read_shared(struct nm_generator *g, struct nm_job *job);
+
+/* circuits.c: nm_generator_tell_circuits - the broker how the circuit breakers stand, where that is news. */
+void nm_generator_tell_circuits(struct nm_generator *g, int64_t now);
 
 /* intake.c: what the broker says, and handing in. */
 enum nm_err nm_generator_holding(void *ctx, struct nm_arena *arena, struct nm_msg_hold **items, size_t *n);

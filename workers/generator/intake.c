@@ -172,6 +172,7 @@ enum nm_err nm_generator_welcome(void *ctx, const struct nm_msg_welcome *welcome
 {
     struct nm_generator *g = ctx;
     g->lease_ms = (int64_t)welcome->lease_ms;
+    g->told_circuits = false;
     for (struct nm_job *job = g->jobs.all; job != NULL; job = job->next)
         if (job->state == NM_JOB_SENT)
             job->sent_ms = 0;

@@ -23,11 +23,13 @@ struct nm_endpoint {
     enum nm_canary canary;
     enum nm_constraint trying, honours; /* the kind that the next canary is for; the kind found, or NONE */
     struct nm_breaker breaker;
-    unsigned refusals;      /* requests not taken, in a row */
-    uint64_t overflowed_at; /* prompts of so many bytes are too long for its context; 0: none was */
-    struct nm_bound bound;  /* on the tokens of a prompt */
-    int64_t turn;           /* smooth weighted round robin */
-    char why[640];          /* the last failure's line */
+    unsigned refusals;                /* requests not taken, in a row */
+    uint64_t overflowed_at;           /* prompts of so many bytes are too long for its context; 0: none was */
+    struct nm_bound bound;            /* on the tokens of a prompt */
+    int64_t turn;                     /* smooth weighted round robin */
+    char why[640];                    /* the last failure's line */
+    enum nm_breaker_state told_state; /* to the broker, and of an OPEN one until when */
+    int64_t told_until_ms;
 };
 
 struct nm_pool {
