@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/hash.h"
+#include "workers/trainer/team.h"
 #include "workers/trainer/tensor.h"
 
 /* 37 rows: more than a unit of rows per thread, and no multiple of it. */
@@ -30,9 +31,9 @@ static void draw(float *x, size_t n, double scale)
     do {                                                                                                             \
         _Pragma("omp parallel num_threads((int)nm_team_threads(team))")                                              \
         {                                                                                                            \
-            (void)nm_team_sum(team, 0);                                                                              \
+            team_barrier(team);                                                                                      \
             __VA_ARGS__;                                                                                             \
-            (void)nm_team_sum(team, 0);                                                                              \
+            team_barrier(team);                                                                                      \
         }                                                                                                            \
     } while (0)
 
