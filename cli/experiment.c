@@ -2,7 +2,6 @@
  * it.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,35 +15,9 @@
 #include "cli/lock.h"
 #include "cli/process.h"
 #include "cli/progress.h"
+#include "cli/stop.h"
 
 enum { EARLIER_LIMIT_MS = 120 * 1000, JOBS_MAX = 64 };
-
-static volatile sig_atomic_t stops;
-
-static void on_stop(int number)
-{
-    (void)number;
-    stops++;
-}
-
-static bool stop_asked(void)
-{
-    return stops > 0;
-}
-
-static bool hurry_asked(void)
-{
-    return stops > 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_stop};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
 
 /* FILE without its ending, with ".run": beside it. */
 static enum nm_err state_beside(const char *file, char out[NM_FILE_PATH], struct nm_diag *diag)
@@ -148,13 +121,13 @@ static enum nm_err run_locked(struct nm_exp *x, const struct options *o, struct 
 {
     struct nm_run_lock lock;
     unsigned failed = 0;
-    enum nm_err err = nm_run_lock_take(x->state, EARLIER_LIMIT_MS, stop_asked, &lock, diag);
+    enum nm_err err = nm_run_lock_take(x->state, EARLIER_LIMIT_MS, nm_stop_asked, &lock, diag);
     if (err != NM_OK)
         return err;
     const struct nm_exp_running how = {.jobs = (unsigned)o->jobs,
                                        .keep_models = o->keep_models,
-                                       .stop = stop_asked,
-                                       .hurry = hurry_asked,
+                                       .stop = nm_stop_asked,
+                                       .hurry = nm_stop_hurried,
                                        .lock_fd = lock.crew_fd};
     nm_exp_want(x, o->only); /* what an earlier run's programs have finished while this one waited for them */
     err = nm_exp_run(x, &how, &failed, diag);
@@ -279,7 +252,7 @@ int nm_command_experiment(int argc, char **argv)
     }
     o.file = argv[1];
     struct nm_diag diag = {""};
-    catch_signals();
+    nm_stop_catch();
     enum nm_err err = experiment(&o, &diag);
     if (err == NM_ECANCELED) {
         nm_complain("experiment", err, &diag);

@@ -196,13 +196,19 @@ static int plan_lists(struct planner *p, const struct nm_exp_cell *cell)
 }
 
 /* Of all sample counts of a variant one generation: the largest; a smaller one is its beginning. */
-static int plan_data(struct planner *p, const struct nm_exp_cell *cell, int lists)
+static int plan_generation(struct planner *p, const struct nm_exp_cell *cell, int lists)
 {
     const struct nm_experiment *e = p->x->e;
     const struct nm_experiment_variant *v = &e->variants[cell->variant];
-    struct nm_exp_step made = step_of(NM_EXP_GENERATION, cell), data = step_of(NM_EXP_DATA, cell);
-    made.gold = made.seed = data.gold = data.seed = 0;
-    made.draw = data.draw = 0;
+    struct nm_exp_step made = step_of(NM_EXP_GENERATION, cell);
+    int answers = NM_EXP_NONE;
+    if (v->answers_of != cell->variant) {
+        struct nm_exp_cell other = *cell;
+        other.variant = v->answers_of;
+        answers = plan_generation(p, &other, lists);
+    }
+    made.gold = made.seed = 0;
+    made.draw = 0;
     for (uint32_t i = 0; i < v->n_samples; i++)
         made.samples = v->samples[i] > made.samples ? v->samples[i] : made.samples;
     begin(p, NM_EXP_GENERATION);
@@ -210,10 +216,21 @@ static int plan_data(struct planner *p, const struct nm_exp_cell *cell, int list
     for (uint32_t i = 0; i < e->n_types; i++)
         say(p, "%s: %.900s", e->types[i].name, e->types[i].definition != NULL ? e->types[i].definition : "");
     say_step(p, "lists", lists);
+    say_step(p, "answers of", answers);
     made.deps[NM_EXP_OF_LISTS] = lists;
+    made.deps[NM_EXP_OF_DATA] = answers;
     const int generation = end(p, &made);
     if (generation >= 0 && p->x->steps[generation].samples < made.samples)
         p->x->steps[generation].samples = made.samples;
+    return generation;
+}
+
+static int plan_data(struct planner *p, const struct nm_exp_cell *cell, int lists)
+{
+    struct nm_exp_step data = step_of(NM_EXP_DATA, cell);
+    const int generation = plan_generation(p, cell, lists);
+    data.gold = data.seed = 0;
+    data.draw = 0;
     begin(p, NM_EXP_DATA);
     say_step(p, "generation", generation);
     say(p, "samples %" PRIu64, cell->samples);
@@ -385,14 +402,12 @@ static enum nm_err digest_encoder(const struct nm_experiment *e, uint32_t varian
     static const char *const names[] = {"config.json",       "model.safetensors", "model.safetensors.index.json",
                                         "pytorch_model.bin", "tokenizer.json",    "tokenizer_config.json",
                                         "vocab.txt"};
-    char dir[NM_FILE_PATH], path[NM_FILE_PATH], all[sizeof names / sizeof *names * 33] = "";
+    char dir[NM_FILE_PATH], path[NM_FILE_PATH], all[sizeof names / sizeof *names][33] = {""};
     enum nm_err err = nm_experiment_encoder(e, variant, dir, sizeof dir, diag);
     for (size_t i = 0; i < sizeof names / sizeof *names && err == NM_OK; i++) {
-        char hash[33] = "";
         err = nm_file_path(dir, names[i], path, diag);
         if (err == NM_OK && (i == 0 || nm_file_exists(path)))
-            err = nm_exp_file_hash(path, hash, diag);
-        memcpy(all + 33 * i, hash, strlen(hash));
+            err = nm_exp_file_hash(path, all[i], diag);
     }
     nm_hash128_hex(nm_hash128(all, sizeof all), digest);
     return err;

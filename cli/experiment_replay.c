@@ -8,27 +8,36 @@
 
 #include "schemas/messages.h"
 
+/* The log that a generation is answered from: of an earlier run of it, or of the generation whose answers it takes.
+ * false: it asks. */
+static bool find_log(const struct nm_exp *x, const struct nm_exp_step *generation, char path[NM_FILE_PATH])
+{
+    const int other = generation->deps[NM_EXP_OF_DATA];
+    const char *key = other >= 0 ? x->steps[other].key : generation->key;
+    path[0] = '\0';
+    if (x->replay != NULL)
+        return (size_t)snprintf(path, NM_FILE_PATH, "%s/%s.jsonl.gz", x->replay, key) < NM_FILE_PATH;
+    return other >= 0 && nm_exp_path(x, "responses", key, ".jsonl.gz", path) == NM_OK;
+}
+
 enum nm_err nm_exp_replay_find(const struct nm_exp *x, const struct nm_exp_step *generation, char path[NM_FILE_PATH],
                                struct nm_diag *diag)
 {
-    char name[64], real[NM_FILE_PATH];
-    path[0] = '\0';
-    if (x->replay == NULL)
+    char real[NM_FILE_PATH];
+    if (!find_log(x, generation, real))
         return NM_OK;
-    (void)snprintf(name, sizeof name, "%s.jsonl.gz", generation->key);
-    enum nm_err err = nm_file_path(x->replay, name, real, diag);
-    if (err == NM_OK && realpath(real, path) == NULL)
-        err = nm_fail(diag, NM_ENOENT, "%s: no answers are recorded for this generation", real);
-    return err == NM_OK ? nm_guard_check_file(x->guard, "--replay", path, diag) : err;
+    if (realpath(real, path) == NULL)
+        return nm_fail(diag, NM_ENOENT, "%s: no answers are recorded for this generation", real);
+    return nm_guard_check_file(x->guard, "--replay", path, diag);
 }
 
 enum nm_err nm_exp_replay_check(const struct nm_exp *x, const struct nm_exp_step *generation, struct nm_diag *diag)
 {
-    char path[NM_FILE_PATH];
+    char path[NM_FILE_PATH], log[NM_FILE_PATH];
     size_t i;
     json_t *rule;
     json_int_t missing = 0;
-    if (x->replay == NULL)
+    if (!find_log(x, generation, log))
         return NM_OK;
     enum nm_err err = nm_exp_path(x, "generations", generation->key, ".report.json", path);
     if (err != NM_OK)
@@ -44,10 +53,9 @@ enum nm_err nm_exp_replay_check(const struct nm_exp *x, const struct nm_exp_step
             missing = json_integer_value(json_object_get(rule, "count"));
     }
     json_decref(report);
-    return missing == 0
-               ? err
-               : nm_fail(diag, NM_ESTATE,
-                         "requests without an answer in %s/%s.jsonl.gz: %lld; the prompts are not those that it was "
-                         "recorded with, and the data set would be another one",
-                         x->replay, generation->key, (long long)missing);
+    return missing == 0 ? err
+                        : nm_fail(diag, NM_ESTATE,
+                                  "requests without an answer in %s: %lld; the prompts are not those that it was "
+                                  "recorded with, and the data set would be another one",
+                                  log, (long long)missing);
 }

@@ -277,7 +277,8 @@ static void command_generation(const struct nm_exp *x, const struct nm_exp_step 
                                struct nm_exp_command *c)
 {
     static const char *const commands[] = {"run", "report", "responses"};
-    if (phase > 2 || (phase == 2 && x->replay != NULL))
+    const bool replayed = x->replay != NULL || dep(x, step, NM_EXP_OF_DATA) != NULL;
+    if (phase > 2 || (phase == 2 && replayed))
         return;
     add(c, "nermill");
     add(c, "%s", commands[phase]);

@@ -6,7 +6,6 @@
  * how far the job is, so a run that was killed anywhere goes on, and one that is complete passes through in seconds.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,38 +22,12 @@
 #include "cli/progress.h"
 #include "cli/score.h"
 #include "cli/stats.h"
+#include "cli/stop.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/net.h"
 #include "schemas/project.h"
-
-static volatile sig_atomic_t stops;
-
-static void on_stop(int number)
-{
-    (void)number;
-    stops++;
-}
-
-static bool stop_asked(void)
-{
-    return stops > 0;
-}
-
-static bool hurry_asked(void)
-{
-    return stops > 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_stop};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
 
 /* Ctrl-C and kill: calls in flight are paid for, so generators may finish them; then whoever depends on whom. */
 static void stop_in_order(struct nm_job *job)
@@ -96,25 +69,25 @@ static void print_summary(const struct nm_job *job)
 static int run_job(struct nm_job *job)
 {
     struct nm_diag diag = {""};
-    catch_signals();
+    nm_stop_catch();
     nm_net_init();
-    job->stop = stop_asked;
-    job->hurry = hurry_asked;
+    job->stop = nm_stop_asked;
+    job->hurry = nm_stop_hurried;
     enum nm_err err = run_stages(job, &diag);
     int code = err == NM_OK ? NM_EXIT_OK : job->code != 0 ? job->code : (int)nm_exit_code(err);
-    if (stop_asked()) {
+    if (nm_stop_asked()) {
         nm_progress_say(&job->progress, "stopping: calls in flight may finish (Ctrl-C again: stop at once)");
         code = NM_EXIT_SIGNAL;
     }
     if (job->crew != NULL)
         stop_in_order(job);
-    if (err == NM_OK && !stop_asked()) {
+    if (err == NM_OK && !nm_stop_asked()) {
         err = nm_job_score(job, &diag);
         code = err == NM_OK ? NM_EXIT_OK : job->code != 0 ? job->code : (int)nm_exit_code(err);
     }
     if (code == NM_EXIT_OK)
         print_summary(job);
-    else if (stop_asked())
+    else if (nm_stop_asked())
         fprintf(stderr, "nermill run: stopped; run the same command again to go on\n");
     else
         fprintf(stderr, "nermill run: %s\n", diag.text[0] != '\0' ? diag.text : nm_err_name(err));

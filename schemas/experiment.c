@@ -153,6 +153,18 @@ static void check_grid(struct nm_checker *c, const struct raw_grid *in, struct n
             nm_value_complain(c, "grid", 0, "entities", "lists that are given are taken whole: all");
 }
 
+/* One of the variants before it; without a name itself. */
+static uint32_t answers_of(struct nm_checker *c, const char *name, size_t nth, const struct nm_experiment *e)
+{
+    for (uint32_t i = 0; name != NULL && i < nth && c->err == NM_OK; i++)
+        if (strcmp(e->variants[i].name, name) == 0)
+            return i;
+    if (name != NULL)
+        nm_value_complain(c, "ablations", nth, "answers_of", "there is no '%s' before it: base, or an ablation",
+                          name);
+    return (uint32_t)nth;
+}
+
 static void check_ablation(struct nm_checker *c, const struct raw_ablation *in, size_t nth, struct nm_experiment *e)
 {
     static const char section[] = "ablations";
@@ -167,6 +179,7 @@ static void check_ablation(struct nm_checker *c, const struct raw_ablation *in, 
     for (size_t i = 0; i < nth && c->err == NM_OK; i++)
         if (strcmp(e->variants[i].name, in->name) == 0)
             nm_value_complain(c, section, nth, "name", "there are two of the name '%s'", in->name);
+    v->answers_of = answers_of(c, in->answers_of, nth, e);
     if (in->hygiene != NULL)
         v->hygiene = *in->hygiene;
     if (in->arms != NULL)

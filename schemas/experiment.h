@@ -30,6 +30,7 @@ enum nm_arm {
 struct nm_experiment_variant {
     const char *name; /* "base", or the ablation's */
     bool arms[NM_ARMS];
+    uint32_t answers_of;                 /* the variant whose recorded answers it takes; itself: it asks */
     bool hygiene;                        /* lists that are cut leave ambiguous names out */
     uint64_t *budgets, *golds, *samples; /* (n_...) of entities a type; of gold sentences; of synthetic ones */
     uint32_t n_budgets, n_golds, n_samples;

@@ -31,6 +31,7 @@ static const cyaml_schema_field_t replacement_fields[] = {UINT(raw_replacement, 
 static const cyaml_schema_field_t ablation_fields[] = {STRING(raw_ablation, name, REQUIRED),
                                                        MAPPING(raw_ablation, set, nm_project_fields),
                                                        BOOL(raw_ablation, hygiene),
+                                                       STRING(raw_ablation, answers_of, OPTIONAL),
                                                        LIST(raw_ablation, unset, text_item, OPTIONAL),
                                                        LIST(raw_ablation, arms, text_item, OPTIONAL),
                                                        LIST(raw_ablation, entities, text_item, OPTIONAL),
@@ -65,11 +66,11 @@ enum nm_err raw_experiment_load(const char *yaml, size_t len, const char *name, 
     enum nm_err err = nm_yaml_load(yaml, len, name, &experiment_form, (void **)raw, diag);
     if (err == NM_OK && *raw == NULL)
         err = nm_fail(diag, NM_EFORMAT, "%s:1: the file holds no experiment: docs/experiments.md has one", name);
-    const char *missing = err != NM_OK              ? NULL
-                          : (*raw)->corpus == NULL  ? "corpus"
-                          : (*raw)->project == NULL ? "project"
-                          : (*raw)->grid == NULL    ? "grid"
-                                                    : NULL;
+    const char *missing = err != NM_OK || *raw == NULL ? NULL
+                          : (*raw)->corpus == NULL     ? "corpus"
+                          : (*raw)->project == NULL    ? "project"
+                          : (*raw)->grid == NULL       ? "grid"
+                                                       : NULL;
     if (missing != NULL)
         err = nm_fail(diag, NM_EFORMAT, "%s:1: the key '%s' is missing here", name, missing);
     if (err != NM_OK)

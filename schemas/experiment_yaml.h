@@ -22,6 +22,7 @@ struct raw_grid {
 struct raw_ablation {
     char *name;
     bool *hygiene;
+    char *answers_of;
     struct raw_project *set;
     char **unset, **arms, **entities, **gold, **samples;
     uint32_t unset_count, arms_count, entities_count, gold_count, samples_count;

@@ -69,6 +69,11 @@ class Grid(ExperimentCase):
         scores = [{c["key"]: c["scores"] for c in json.loads((self.dir / d / "devel" / "results.json").read_text())["cells"]}
                   for d in ("tiny.run", "again")]
         self.assertEqual(scores[0], scores[1])
+        sharing = self.file(UNUSED, "[synthetic]", draws=1, name="sharing.yaml", more="ablations:\n  - {name: no_dedup, "
+                            "answers_of: base, set: {dedup: {exact: false, near: 0}}}\n")
+        said = self.run_whole(sharing, "--state", self.dir / "tiny.run", "--only", "no_dedup *")
+        self.assertIn("cell synthetic no_dedup", said)
+        self.assertEqual(len(llm.bodies), calls)
         other = self.file(UNUSED, "[synthetic]", more="ablations:\n  - {name: other, set: {seed: 6}}\n", name="other.yaml")
         self.assert_fails(self.experiment(other, *again), EXIT_FAILURE, "no answers are recorded")
         # A gap is no matter of size: later tasks would fill it, and the data set would be another one.
