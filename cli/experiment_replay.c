@@ -24,6 +24,7 @@ enum nm_err nm_exp_replay_find(const struct nm_exp *x, const struct nm_exp_step 
                                struct nm_diag *diag)
 {
     char real[NM_FILE_PATH];
+    path[0] = '\0';
     if (!find_log(x, generation, real))
         return NM_OK;
     if (realpath(real, path) == NULL)

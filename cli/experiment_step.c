@@ -459,6 +459,13 @@ static enum nm_err fill(const struct nm_exp *x, const struct nm_exp_step *step, 
     return NM_OK;
 }
 
+/* The file in an argument: "FILE", or "TYPE=FILE". */
+static const char *file_of(const char *argument)
+{
+    const char *equals = strchr(argument, '=');
+    return equals != NULL && !nm_file_exists(argument) ? equals + 1 : argument;
+}
+
 /* Whatever a step says: no program that is started from here is given the test part. */
 enum nm_err nm_exp_command(const struct nm_exp *x, const struct nm_exp_step *step, unsigned phase,
                            struct nm_exp_command *command, struct nm_diag *diag)
@@ -468,7 +475,7 @@ enum nm_err nm_exp_command(const struct nm_exp *x, const struct nm_exp_step *ste
     for (size_t i = 1; i < command->n && err == NM_OK; i++) {
         if (command->argv[i] == NULL)
             err = nm_fail(diag, NM_ENOMEM, "out of memory");
-        else if (nm_guard_is_test(x->guard, command->argv[i]))
+        else if (nm_guard_is_test(x->guard, file_of(command->argv[i])))
             err = nm_fail(diag, NM_EAUTH, "%s %s would be given the test part, %s", command->argv[0],
                           command->argv[1], command->argv[i]);
     }

@@ -102,7 +102,8 @@ enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, 
 enum nm_err nm_experiment_encoder(const struct nm_experiment *e, uint32_t variant, char *path, size_t size,
                                   struct nm_diag *diag);
 
-/* nm_experiment_files - each file that a variant's project names, with its key ("generation.exemplars.file"). */
+/* nm_experiment_files - each text of a variant's project that is the name of a file, with its key
+ * ("generation.exemplars.file"). */
 typedef enum nm_err (*nm_experiment_file_fn)(void *ctx, const char *key, const char *path, struct nm_diag *diag);
 enum nm_err nm_experiment_files(const struct nm_experiment *e, uint32_t variant, nm_experiment_file_fn fn, void *ctx,
                                 struct nm_diag *diag);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/hash.h"
 #include "schemas/experiment_parts.h"
@@ -23,6 +24,7 @@ enum nm_err nm_each_file(struct raw_project *p, nm_file_text_fn fn, void *ctx)
         char **file;
     } files[] = {{"generation.template", g != NULL ? &g->template : NULL},
                  {"generation.exemplars.file", g != NULL && g->exemplars != NULL ? &g->exemplars->file : NULL},
+                 {"generation.decoys.file", g != NULL && g->decoys != NULL ? &g->decoys->file : NULL},
                  {"generation.replay", g != NULL ? &g->replay : NULL},
                  {"generation.decoys.file", g != NULL && g->decoys != NULL ? &g->decoys->file : NULL},
                  {"alignment.learn_from", p->alignment != NULL ? &p->alignment->learn_from : NULL}};
@@ -200,25 +202,30 @@ enum nm_err nm_experiment_encoder(const struct nm_experiment *e, uint32_t varian
 }
 
 struct each {
+    const char *from;
     nm_experiment_file_fn fn;
     void *ctx;
     struct nm_diag *diag;
 };
 
-static enum nm_err pass_on(void *ctx, const char *key, char **text)
+/* Every text that is a file's name here, whichever key says it: a key that is new is no way around. */
+static enum nm_err pass_on(void *ctx, const char *key, const char *text)
 {
     const struct each *each = ctx;
-    return each->fn(each->ctx, key, *text, each->diag);
+    char path[NM_FILE_PATH];
+    struct stat st;
+    struct nm_buf expanded;
+    nm_buf_init(&expanded, NM_FILE_PATH);
+    const bool is_file = nm_project_expand(key, text, &expanded, NULL) == NM_OK &&
+                         nm_project_path(each->from, nm_buf_str(&expanded), path, sizeof path) == NM_OK &&
+                         stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    nm_buf_clean_up(&expanded);
+    return is_file ? each->fn(each->ctx, key, path, each->diag) : NM_OK;
 }
 
 enum nm_err nm_experiment_files(const struct nm_experiment *e, uint32_t variant, nm_experiment_file_fn fn, void *ctx,
                                 struct nm_diag *diag)
 {
-    struct each each = {fn, ctx, diag};
-    struct raw_project *p = NULL;
-    enum nm_err err = raw_project_copy(project_of(e, variant), &p);
-    if (err == NM_OK)
-        err = nm_each_file(p, pass_on, &each);
-    raw_project_free(&p);
-    return err;
+    struct each each = {((const struct owned_experiment *)(const void *)e)->path, fn, ctx, diag};
+    return raw_project_each_text(project_of(e, variant), pass_on, &each);
 }

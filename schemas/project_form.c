@@ -1,5 +1,6 @@
 #include "schemas/project_form.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/buf.h"
@@ -95,4 +96,52 @@ static bool remove_key(const cyaml_schema_field_t *fields, void *owner, const ch
 bool raw_project_remove(struct raw_project *project, const char *path)
 {
     return remove_key(nm_project_fields, project, path);
+}
+
+struct texts {
+    raw_text_fn fn;
+    void *ctx;
+    char key[128];
+};
+
+static enum nm_err each_text(struct texts *t, const cyaml_schema_field_t *fields, const void *owner);
+
+/* A list of texts, or of mappings that stand in a row. */
+static enum nm_err each_item(struct texts *t, const cyaml_schema_value_t *item, const void *items, size_t n)
+{
+    enum nm_err err = NM_OK;
+    for (size_t i = 0; i < n && err == NM_OK; i++) {
+        if (item->type == CYAML_MAPPING)
+            err = each_text(t, item->mapping.fields, (const char *)items + i * item->data_size);
+        else if (item->type == CYAML_STRING)
+            err = t->fn(t->ctx, t->key, ((const char *const *)items)[i]);
+    }
+    return err;
+}
+
+static enum nm_err each_text(struct texts *t, const cyaml_schema_field_t *fields, const void *owner)
+{
+    const size_t len = strlen(t->key);
+    enum nm_err err = NM_OK;
+    for (const cyaml_schema_field_t *f = fields; f->key != NULL && err == NM_OK; f++) {
+        const void *value = NULL;
+        memcpy(&value, (const char *)owner + f->data_offset, sizeof value);
+        if (value == NULL)
+            continue;
+        (void)snprintf(t->key + len, sizeof t->key - len, "%s%s", len > 0 ? "." : "", f->key);
+        if (f->value.type == CYAML_MAPPING)
+            err = each_text(t, f->value.mapping.fields, value);
+        else if (f->value.type == CYAML_SEQUENCE)
+            err = each_item(t, f->value.sequence.entry, value, count_of(f, owner));
+        else if (f->value.type == CYAML_STRING)
+            err = t->fn(t->ctx, t->key, value);
+        t->key[len] = '\0';
+    }
+    return err;
+}
+
+enum nm_err raw_project_each_text(const struct raw_project *project, raw_text_fn fn, void *ctx)
+{
+    struct texts t = {.fn = fn, .ctx = ctx};
+    return each_text(&t, nm_project_fields, project);
 }

@@ -26,4 +26,9 @@ void raw_project_merge(struct raw_project *project, struct raw_project *patch);
  * project has no such key. */
 bool raw_project_remove(struct raw_project *project, const char *path);
 
+/* raw_project_each_text - fn for every text that the project says, with its key ("generation.exemplars.file"), until
+ * it fails. */
+typedef enum nm_err (*raw_text_fn)(void *ctx, const char *key, const char *text);
+enum nm_err raw_project_each_text(const struct raw_project *project, raw_text_fn fn, void *ctx);
+
 #endif

@@ -60,6 +60,9 @@ class Guard(ExperimentCase):
         self.refused(self.file(generation=", exemplars: {file: few.conll}"), "generation.exemplars.file")
         self.write("answers.jsonl", json.dumps({"text": text}) + "\n")
         self.refused(self.file(generation=", replay: answers.jsonl"), "generation.replay")
+        self.write("decoys.txt", text + "\n")
+        self.refused(self.file(generation=", decoys: {file: decoys.txt}"), "generation.decoys.file")
+        self.refused(self.file(more="  name: test.conll\n"), "name")  # whatever key it is
         self.refused(self.file(more="  leakage: {gold: [test.conll]}\n"), "leakage.gold")
         self.refused(self.file(more="  alignment: {tokenizer: learned, learn_from: test.conll}\n"), "alignment.learn_from")
         ablation = "ablations:\n  - {name: sly, set: {generation: {exemplars: {file: test.conll}}}}\n"
@@ -82,6 +85,19 @@ class Guard(ExperimentCase):
             result = self.experiment(path, "--state", self.dir / "second")
         self.assert_fails(result, EXIT_FAILURE, "training data", "test part")
         self.assertFalse(list((self.dir / "second" / "cells").iterdir()))
+
+    def test_an_argument_that_has_become_it(self):
+        """What a step before has made, and somebody has replaced since."""
+        path = self.file(arms="[dictionary]")
+        self.run_whole(path)
+        state = self.dir / "tiny.run"
+        cell, = (state / "cells").glob("*.json")
+        cell.unlink()
+        made, = (state / "lists").glob("*/Metal.txt")
+        made.unlink()
+        os.link(self.dir / "test.conll", made)
+        self.assert_fails(self.experiment(path), EXIT_FAILURE, "would be given the test part")
+        self.assertFalse(cell.exists())
 
     def test_no_program_is_given_it(self):
         with FakeLLM(WORDS) as llm:

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "schemas/project_form.h"
@@ -78,12 +79,37 @@ static void test_remove(void **state)
     raw_project_free(&p);
 }
 
+static enum nm_err join_text(void *ctx, const char *key, const char *text)
+{
+    char *out = ctx;
+    (void)snprintf(out + strlen(out), 512 - strlen(out), "%s=%s;", key, text);
+    return strcmp(text, "stop") == 0 ? NM_EAUTH : NM_OK;
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    char all[512] = "";
+    struct raw_project *p = load("name: n\nendpoints: [{url: u, model: m}, {url: v, model: o}]\n"
+                                 "generation: {styles: [a, b], exemplars: {file: f}}\nleakage: {gold: [g]}\n");
+    assert_int_equal(raw_project_each_text(p, join_text, all), NM_OK);
+    assert_string_equal(all, "name=n;endpoints.url=u;endpoints.model=m;endpoints.url=v;endpoints.model=o;"
+                             "generation.exemplars.file=f;generation.styles=a;generation.styles=b;leakage.gold=g;");
+    raw_project_free(&p);
+    all[0] = '\0';
+    p = load("name: stop\ngold: never\n");
+    assert_int_equal(raw_project_each_text(p, join_text, all), NM_EAUTH);
+    assert_string_equal(all, "name=stop;");
+    raw_project_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
