@@ -142,8 +142,9 @@ static void check_endpoints(struct check *check)
 static void print_cost(const struct nm_project *project, uint64_t samples)
 {
     const struct nm_project_generation *generation = &project->generation;
-    double calls = ceil((double)samples / accepted_share);
-    double out = calls * tokens_per_word * (generation->words.min + generation->words.max) / 2.0;
+    double sentences = ceil((double)samples / accepted_share), again = sentences - (double)samples; /* those alone */
+    double calls = ceil((double)samples / generation->sentences_per_call + again);
+    double out = sentences * tokens_per_word * (generation->words.min + generation->words.max) / 2.0;
     printf("cost       about %.0f calls, %.0f thousand tokens in and %.0f thousand out\n", calls,
            calls * prompt_tokens / 1000.0, out / 1000.0);
     printf("           (assumed: %.0f %% of the answers accepted, %.0f tokens a prompt)\n", 100.0 * accepted_share,

@@ -169,6 +169,19 @@ static void check_goal(struct nm_checker *c, const struct raw_goal *in, struct n
         nm_value_complain(c, "goal", 0, "samples", "0 samples are no goal");
 }
 
+/* max_tokens is the whole answer's: a word is one token at least. */
+static void check_room(struct nm_checker *c, const struct nm_project *p)
+{
+    const struct nm_project_generation *g = &p->generation;
+    uint64_t least = (uint64_t)g->sentences_per_call * g->words.min;
+    for (uint32_t i = 0; i < p->n_endpoints && p->endpoints != NULL && g->sentences_per_call > 1; i++)
+        if (p->endpoints[i].max_tokens < least)
+            nm_value_complain(c, "generation", 0, "sentences_per_call",
+                              "%u sentences of %u words and more do not fit into the %u max_tokens of endpoint %s: "
+                              "raise those, or ask for fewer",
+                              g->sentences_per_call, g->words.min, p->endpoints[i].max_tokens, p->endpoints[i].name);
+}
+
 static void check_project(struct nm_checker *c, const struct raw_project *raw, struct nm_project *p)
 {
     p->version = raw->version != NULL ? *raw->version : 1;
@@ -184,6 +197,7 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
     nm_check_generation(c, raw->generation, &p->generation);
     nm_check_validation(c, raw->validation, &p->validation);
     nm_check_verification(c, raw->verification, p);
+    check_room(c, p);
     check_budget(c, raw->budget, p);
     check_broker(c, raw->broker, &p->broker);
     p->aligner.shard_samples =

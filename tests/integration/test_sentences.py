@@ -10,7 +10,7 @@ import subprocess
 import unittest
 
 from fake_llm import FakeLLM
-from harness import program
+from harness import EXIT_INPUT, program
 from test_generation import GENERATION, GenerationCase
 from test_run import CONCURRENCY, FRUIT, TOWNS
 
@@ -177,6 +177,12 @@ class Several(GenerationCase):
             self.assertEqual(len(requests), 6)
             for request in requests:
                 self.assertNotIn("Answer each of these", request["body"]["messages"][-1]["content"])
+
+    def test_no_room_for_so_many(self):
+        project = self.project(more="generation: {sentences_per_call: 20, words: {min: 12, max: 30}}\n")
+        for command in (["validate", "--offline"], ["run", "--no-train"]):
+            self.assert_fails(self.nermill(*command, project), EXIT_INPUT, "project.yaml:", "sentences_per_call", "max_tokens",
+                              "endpoint fake")
 
     def test_preview(self):
         with FakeLLM(FRUIT + TOWNS, skip_share=0.2) as llm:
