@@ -190,12 +190,12 @@ class Kill(TrainerCase):
             return process.wait(timeout=60)
 
     def test_killed_and_resumed_gives_the_same_bits(self):
-        self.assertEqual(self.trainer(*self.args("whole")).returncode, EXIT_OK)
+        self.assertEqual(self.trainer(*self.args("whole"), timeout=600).returncode, EXIT_OK)  # a checkpoint a step
         rng = random.Random(11)
         for _ in range(self.KILLS):
             self.assertEqual(self.run_and_kill("parts", rng), -signal.SIGKILL)
         self.assertGreaterEqual(self.step("parts"), self.KILLS)
-        result = self.trainer(*self.args("parts"))
+        result = self.trainer(*self.args("parts"), timeout=600)
         self.assertEqual(result.returncode, EXIT_OK, result.stderr)
         for name in ("model.safetensors", "crf.safetensors"):
             whole, parts = (self.dir / d / name for d in ("whole", "parts"))
