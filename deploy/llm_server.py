@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 CONTEXT_PER_SLOT = 1024  # tokens; a prompt with its answer stays well under half of it
 PR_SET_PDEATHSIG = 1
@@ -69,6 +70,7 @@ def serve(opt, port, ready):
     os.dup2(log, 2)
     p = xllamacpp.CommonParams()
     p.model.path = opt.model
+    p.model_alias = {Path(opt.model).stem}  # what answers say of themselves: no path of this machine
     p.hostnames = ["127.0.0.1"]
     p.port = port
     p.reuse_port = True
