@@ -177,7 +177,7 @@ enum nm_err raw_project_load(const char *yaml, size_t len, const char *name, str
         err = nm_fail(diag, NM_EFORMAT, "%s:1: the file holds no project: 'nermill init' makes one to start from",
                       name);
     /* Not libcyaml's to say: a part of a project, as an experiment has it, lacks them. */
-    if (err == NM_OK && ((*raw)->entities == NULL || (*raw)->endpoints == NULL))
+    else if (err == NM_OK && ((*raw)->entities == NULL || (*raw)->endpoints == NULL))
         err = nm_fail(diag, NM_EFORMAT, "%s:1: the key '%s' is missing here", name,
                       (*raw)->entities == NULL ? "entities" : "endpoints");
     if (err != NM_OK)

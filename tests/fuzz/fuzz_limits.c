@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *line = malloc(name_len + value + 1);
         if (line == NULL)
             return 0;
-        memcpy(line, name, name_len);
+        memcpy(line, name, name_len + 1);
         memcpy(line + name_len, data + (len > 0), value);
         nm_limits_read(&limits, line, name_len + value, 1700000000000);
         check_wait(nm_limits_duration_ms(line + name_len, value, 1700000000000));
