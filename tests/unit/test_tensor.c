@@ -342,8 +342,10 @@ static void sums_and_adamw(void)
         v[i] = fabsf(v[i]);
     for (size_t i = 0; i < MOST / 64; i++)
         marked[i] = (uint8_t)nm_rng_below(&rng, 2), moved[i] = (uint8_t)nm_rng_below(&rng, 2);
-    for (size_t i = 0; i < MOST; i++) /* what has never moved has no moments */
-        m[i] *= moved[i / 64], v[i] *= moved[i / 64];
+    for (size_t i = 0; i < MOST; i++) { /* what has never moved has no moments */
+        const uint8_t has = moved[i / 64];
+        m[i] *= has, v[i] *= has;
+    }
     memcpy(before, moved, sizeof before);
     static double total;
     ON_TEAM({
