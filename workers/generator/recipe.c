@@ -4,14 +4,6 @@
 
 #include "workers/generator/recipe_parts.h"
 
-size_t nm_recipe_type(const struct nm_recipe *recipe, const char *type)
-{
-    size_t i = 0;
-    while (i < recipe->n_types && strcmp(recipe->names[i], type) != 0)
-        i++;
-    return i;
-}
-
 struct making {
     struct nm_recipe *recipe;
     nm_recipe_read read;

@@ -8,6 +8,14 @@
 #include "workers/generator/recipe_parts.h"
 #include "workers/generator/verify.h"
 
+size_t nm_recipe_type(const struct nm_recipe *recipe, const char *type)
+{
+    size_t i = 0;
+    while (i < recipe->n_types && strcmp(recipe->names[i], type) != 0)
+        i++;
+    return i;
+}
+
 /* ---- a text -------------------------------------------------------------------------- */
 
 /* What was asked for, as validation wants it. */
