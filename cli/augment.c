@@ -14,12 +14,6 @@ static const char text[] =
     "The same seed, lists and FILE give the same copies; those of --copies N are among those of N + 1.\n"
     "Source: Dai and Adel 2020, mention replacement.\n";
 
-static int usage(const char *what)
-{
-    fprintf(stderr, "nermill augment: %s; see nermill augment --help\n", what);
-    return NM_EXIT_USAGE;
-}
-
 static int run(struct nm_augment *augment, const struct nm_texts *lists, const struct nm_format *writer,
                const char *out)
 {
@@ -32,7 +26,7 @@ static int run(struct nm_augment *augment, const struct nm_texts *lists, const s
         err = nm_export_records(nm_augment_read, &augment, writer, out, &written, &diag);
     nm_entities_destroy(&entities);
     if (err == NM_EINVAL)
-        return usage(diag.text);
+        return nm_complain_usage("augment", diag.text);
     if (err != NM_OK)
         return nm_complain("augment", err, &diag);
     fprintf(stderr,
@@ -70,11 +64,11 @@ int nm_command_augment(int argc, char **argv)
     int code = nm_opts_parse(&command, argc, argv, &n);
     if (code >= 0)
         return code;
-    const struct nm_format *writer = nm_format_find(to);
-    if (writer == NULL || writer->directory || writer->wants_types)
-        return usage("--to takes conll, conll2003, jsonl, spacy, labelstudio or doccano");
+    const struct nm_format *writer = nm_format_find_stream(to);
+    if (writer == NULL)
+        return nm_complain_usage("augment", "--to takes " NM_FORMAT_STREAMS);
     if (!nm_opts_share(share, &augment.share))
-        return usage("--share takes a number from 0 to 1");
+        return nm_complain_usage("augment", "--share takes a number from 0 to 1");
     augment.from.path = argv[1];
     return run(&augment, &lists, writer, out);
 }

@@ -132,8 +132,5 @@ int nm_command_batch(int argc, char **argv)
         (void)nm_fail(&diag, NM_EINVAL, "--out FILE belongs to export");
     else if (is_import != (b.file != NULL))
         (void)nm_fail(&diag, NM_EINVAL, "a file of RESULTS belongs to import");
-    if (diag.text[0] == '\0')
-        return run(&b);
-    (void)fprintf(stderr, "nermill batch: %s; see nermill batch --help\n", diag.text);
-    return NM_EXIT_USAGE;
+    return diag.text[0] == '\0' ? run(&b) : nm_complain_usage("batch", diag.text);
 }

@@ -38,4 +38,7 @@ int nm_command_experiment(int argc, char **argv);
 /* nm_complain - "nermill COMMAND: text" on stderr; returns the exit code that belongs to err. */
 int nm_complain(const char *command, enum nm_err err, const struct nm_diag *diag);
 
+/* nm_complain_usage - "nermill COMMAND: what; see nermill COMMAND --help" on stderr; returns NM_EXIT_USAGE. */
+int nm_complain_usage(const char *command, const char *what);
+
 #endif

@@ -67,10 +67,8 @@ int nm_command_entities(int argc, char **argv)
     int code = nm_opts_parse(&command, argc, argv, &n);
     if (code >= 0)
         return code;
-    if (out == NULL) {
-        fputs("nermill entities: give --out DIR; see nermill entities --help\n", stderr);
-        return NM_EXIT_USAGE;
-    }
+    if (out == NULL)
+        return nm_complain_usage("entities", "give --out DIR");
     struct nm_diag diag = {""};
     struct nm_names *names;
     o.from.path = argv[1];

@@ -59,12 +59,6 @@ static void say(const struct nm_dictionary *d)
     fputc('\n', stderr);
 }
 
-static int usage(const char *what)
-{
-    fprintf(stderr, "nermill match: %s; see nermill match --help\n", what);
-    return NM_EXIT_USAGE;
-}
-
 static int run(struct nm_dictionary *d, const struct nm_texts *lists, const struct nm_format *writer, const char *out)
 {
     struct nm_diag diag = {""};
@@ -111,15 +105,15 @@ int nm_command_match(int argc, char **argv)
     int code = nm_opts_parse(&command, argc, argv, &n);
     if (code >= 0)
         return code;
-    const struct nm_format *writer = nm_format_find(to);
-    if (writer == NULL || writer->directory || writer->wants_types)
-        return usage("--to takes conll, conll2003, jsonl, spacy, labelstudio or doccano");
+    const struct nm_format *writer = nm_format_find_stream(to);
+    if (writer == NULL)
+        return nm_complain_usage("match", "--to takes " NM_FORMAT_STREAMS);
     if (!nm_opts_share(sure, &d.sure))
-        return usage("--sure takes a number from 0 to 1");
+        return nm_complain_usage("match", "--sure takes a number from 0 to 1");
     if (!choose_side(prefer, &d.prefer))
-        return usage("--prefer takes lists, longest or tagger");
+        return nm_complain_usage("match", "--prefer takes lists, longest or tagger");
     if (d.with == NULL && d.sure > 0)
-        return usage("--sure is about what a tagger says: name its file by --with");
+        return nm_complain_usage("match", "--sure is about what a tagger says: name its file by --with");
     d.from.path = argv[1];
     choose_form(&d, form);
     return run(&d, &lists, writer, out);

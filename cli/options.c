@@ -47,6 +47,12 @@ int nm_complain(const char *command, enum nm_err err, const struct nm_diag *diag
     return (int)nm_exit_code(err);
 }
 
+int nm_complain_usage(const char *command, const char *what)
+{
+    fprintf(stderr, "nermill %s: %s; see nermill %s --help\n", command, what, command);
+    return NM_EXIT_USAGE;
+}
+
 static int usage_error(const struct nm_command *command)
 {
     fprintf(stderr, "usage: nermill %s %s\n", command->name, command->usage);

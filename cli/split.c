@@ -62,12 +62,6 @@ static enum nm_err run(const char *named, const char *state, const struct nm_spl
     return err;
 }
 
-static int usage(const char *what)
-{
-    fprintf(stderr, "nermill split: %s; see nermill split --help\n", what);
-    return NM_EXIT_USAGE;
-}
-
 int nm_command_split(int argc, char **argv)
 {
     struct nm_split split = {.seed = 1};
@@ -102,13 +96,13 @@ int nm_command_split(int argc, char **argv)
         split.by++;
     const struct nm_format *format = nm_format_find(form);
     if ((size_t)split.by == 3)
-        return usage("--by takes sample, document or entity");
+        return nm_complain_usage("split", "--by takes sample, document or entity");
     if (!parse_shares(shares, split.shares))
-        return usage("--ratio takes three whole numbers, like 80:10:10");
+        return nm_complain_usage("split", "--ratio takes three whole numbers, like 80:10:10");
     if (out == NULL)
-        return usage("give --out DIR");
+        return nm_complain_usage("split", "give --out DIR");
     if (format == NULL || format->directory)
-        return usage("--format takes jsonl, conll or another form that is one file");
+        return nm_complain_usage("split", "--format takes jsonl, conll or another form that is one file");
     struct nm_diag diag = {""};
     uint64_t counts[NM_SPLIT_PARTS];
     enum nm_err err = run(argv[1], state, &split, format, out, counts, &diag);

@@ -3,26 +3,13 @@
 import json
 import os
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
-import time
 
 import strategies
 
 COUNTS = (1, 3, 5)
 ARMS = (("free", "attempts: 1, constrain: never"), ("constrained", "attempts: 1, constrain: always"))
-
-
-def measure(bin_dir, path, samples):
-    """(accepted, calls, seconds, the rules that rejected) of one preview."""
-    begin = time.monotonic()
-    done = subprocess.run([str(bin_dir / "nermill-generator"), "preview", str(path), "-n", str(samples), "--seed",
-                           str(strategies.SEED)], capture_output=True, text=True, check=True)
-    accepted, _, calls = map(int, re.findall(r"(?m)^(\d+) of (\d+) samples accepted, (\d+) calls$", done.stdout)[-1])
-    rules = re.findall(r"(?m)^  rejected, (\w+):", done.stdout)
-    return accepted, calls, time.monotonic() - begin, {rule: rules.count(rule) for rule in sorted(set(rules))}
 
 
 def main():
@@ -36,9 +23,9 @@ def main():
         try:
             for arm, keys in ARMS:
                 for count in COUNTS:
-                    path = strategies.project(directory, url, f"{arm}-{count}", f"{keys}, sentences_per_call: {count}")
-                    path.write_text(path.read_text().replace("max_tokens: 120", f"max_tokens: {120 * count}"))
-                    accepted, calls, seconds, rules = measure(bin_dir, path, samples)
+                    path = strategies.project(directory, url, f"{arm}-{count}", f"{keys}, sentences_per_call: {count}",
+                                              120 * count)
+                    accepted, calls, seconds, rules = strategies.measure(bin_dir, path, samples)
                     print(f"{arm}, {count} a call: {accepted} of {samples} in {seconds:.0f} s, {calls} calls, {rules}", flush=True)
                     rows.append((arm, count, accepted, calls, seconds))
         finally:

@@ -50,14 +50,24 @@ def start_llm(directory):
     return server, f"http://127.0.0.1:{port_file.read_text().split()[0]}/v1"
 
 
-def project(directory, url, name, keys):
+def project(directory, url, name, keys, max_tokens=120):
     path = directory / f"{name}.yaml"
     path.write_text(
         "version: 1\nname: strategies\nentities:\n  - {type: Chemical, file: Chemical.txt}\n"
         "  - {type: Disease, file: Disease.txt}\nendpoints:\n"
-        f"  - {{name: smollm2, url: '{url}', model: smollm2, concurrency: 16, max_tokens: 120, timeout_s: 300}}\n"
+        f"  - {{name: smollm2, url: '{url}', model: smollm2, concurrency: 16, max_tokens: {max_tokens}, timeout_s: 300}}\n"
         f"generation: {{{keys}}}\n")
     return path
+
+
+def measure(bin_dir, path, samples):
+    """(accepted, calls, seconds, the rules that rejected) of one preview."""
+    begin = time.monotonic()
+    done = subprocess.run([str(bin_dir / "nermill-generator"), "preview", str(path), "-n", str(samples), "--seed", str(SEED)],
+                          capture_output=True, text=True, check=True)
+    accepted, _, calls = map(int, re.findall(r"(?m)^(\d+) of (\d+) samples accepted, (\d+) calls$", done.stdout)[-1])
+    rules = re.findall(r"(?m)^  rejected, (\w+):", done.stdout)
+    return accepted, calls, time.monotonic() - begin, {rule: rules.count(rule) for rule in sorted(set(rules))}
 
 
 def main():
@@ -69,12 +79,7 @@ def main():
         rows = []
         try:
             for strategy, keys, words in STRATEGIES:
-                command = [str(bin_dir / "nermill-generator"), "preview", str(project(directory, url, strategy, keys)), "-n",
-                           str(samples), "--seed", str(SEED)]
-                begin = time.monotonic()
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                seconds = time.monotonic() - begin
-                accepted, _, calls = map(int, re.findall(r"(?m)^(\d+) of (\d+) samples accepted, (\d+) calls$", done.stdout)[-1])
+                accepted, calls, seconds, _ = measure(bin_dir, project(directory, url, strategy, keys), samples)
                 print(f"{strategy}: {accepted} of {samples} in {seconds:.0f} s, {calls} calls", flush=True)
                 rows.append((strategy, words, accepted, calls, seconds))
         finally:

@@ -21,6 +21,12 @@ const struct nm_format *nm_format_find(const char *name)
     return NULL;
 }
 
+const struct nm_format *nm_format_find_stream(const char *name)
+{
+    const struct nm_format *format = nm_format_find(name);
+    return format != NULL && !format->directory && !format->wants_types ? format : NULL;
+}
+
 /* ---- types ----------------------------------------------------------------------------------------------------- */
 
 static enum nm_err add_type(struct nm_types *types, struct nm_str name)

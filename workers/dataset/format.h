@@ -51,6 +51,10 @@ struct nm_format {
 
 /* nm_format_find - NULL: there is none of that name. */
 const struct nm_format *nm_format_find(const char *name);
+/* nm_format_find_stream - only one that is written in one reading, into one file: NM_FORMAT_STREAMS; NULL: no such.
+ */
+const struct nm_format *nm_format_find_stream(const char *name);
+#define NM_FORMAT_STREAMS "conll, conll2003, jsonl, spacy, labelstudio or doccano"
 extern const struct nm_format *const nm_formats[]; /* ends with NULL */
 
 /* nm_record_write_json - append the record as one line of schemas/sample.schema.json.  NM_EFORMAT, NM_ENOMEM. */
