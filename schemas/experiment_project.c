@@ -26,7 +26,6 @@ enum nm_err nm_each_file(struct raw_project *p, nm_file_text_fn fn, void *ctx)
                  {"generation.exemplars.file", g != NULL && g->exemplars != NULL ? &g->exemplars->file : NULL},
                  {"generation.decoys.file", g != NULL && g->decoys != NULL ? &g->decoys->file : NULL},
                  {"generation.replay", g != NULL ? &g->replay : NULL},
-                 {"generation.decoys.file", g != NULL && g->decoys != NULL ? &g->decoys->file : NULL},
                  {"alignment.learn_from", p->alignment != NULL ? &p->alignment->learn_from : NULL}};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof files / sizeof *files && err == NM_OK; i++)

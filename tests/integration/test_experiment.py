@@ -86,6 +86,24 @@ class Grid(ExperimentCase):
 
 
 class Kills(ExperimentCase):
+    def test_files_count_by_what_they_hold(self):
+        """Template, decoys and exemplars, in other words or in the same in another place: another key, or the same."""
+        texts = {"prompt.txt": "%user\nWrite of {{terms}}.\n", "decoys.txt": "lamp\nhouse\n",
+                 "few.conll": "Zinc\tB-Metal\nrusts\tO\n"}
+
+        def key(**other):
+            for name, text in texts.items():
+                self.write(name, other.get(name.split(".")[0], text))
+            said = self.run_whole(self.file(generation=", template: prompt.txt, decoys: {file: decoys.txt}, "
+                                                       "exemplars: {file: few.conll}"), "--list")
+            return re.search(r"^left +(\w+) +base synthetic ", said, re.M)[1]
+
+        first = key()
+        self.assertEqual(key(), first)
+        others = {key(**{name.split(".")[0]: text + "\n# more\n" if name != "few.conll" else text * 2 + "\n" + text})
+                  for name, text in texts.items()}
+        self.assertEqual((len(others), first in others), (3, False))
+
     def test_killed_anywhere_it_goes_on(self):
         """No step is done twice, no call is made twice."""
         rng = random.Random(7)
