@@ -63,8 +63,8 @@ static void print_cells(const struct nm_exp *x, struct pace paces[NM_ARMS])
 
 static void print_estimate(const struct nm_exp *x, const struct pace paces[NM_ARMS], unsigned jobs)
 {
-    static const char *const names[NM_EXP_KINDS] = {"lists",   "generations", "data sets", "draws",
-                                                    "augment", "trainings",   "cells"};
+    static const char *const names[NM_EXP_KINDS] = {"lists", "generations", "data sets", "surfaces",
+                                                    "draws", "augment",     "trainings", "cells"};
     unsigned left[NM_EXP_KINDS] = {0}, unknown = 0;
     double seconds = 0;
     for (size_t i = 0; i < x->n_steps; i++) {

@@ -112,6 +112,22 @@ static void command_augment(const struct nm_exp *x, const struct nm_exp_step *st
     add_path(x, c, "-o", "gold", step->key, ".conll.new");
 }
 
+/* How is the recipe's to say: the project of the generation may be another variant's. */
+static void command_surface(const struct nm_exp *x, const struct nm_exp_step *step, struct nm_exp_command *c)
+{
+    char recipe[NM_FILE_PATH] = "";
+    (void)nm_exp_recipe_file(x, step->variant, recipe);
+    add(c, "nermill");
+    add(c, "augment");
+    add_path(x, c, NULL, "data", nm_exp_dep(x, step, NM_EXP_OF_DATA)->key, ".conll");
+    add_lists(x, c, nm_exp_dep(x, step, NM_EXP_OF_LISTS));
+    add(c, "--project");
+    add(c, "%s", recipe);
+    add(c, "--seed");
+    add(c, "%" PRIu64, x->e->seed);
+    add_path(x, c, "-o", "data", step->key, ".conll.new");
+}
+
 /* The rate of gold passes behind synthetic ones, as stages.c has it. */
 static enum nm_err gold_rate(const char *recipe, double *rate, struct nm_diag *diag)
 {
@@ -130,10 +146,9 @@ static enum nm_err command_model(const struct nm_exp *x, const struct nm_exp_ste
     const struct nm_exp_step *data = nm_exp_dep(x, step, NM_EXP_OF_DATA), *gold = nm_exp_dep(x, step, NM_EXP_OF_GOLD);
     const struct nm_exp_step *from = nm_exp_dep(x, step, NM_EXP_OF_MODEL);
     const bool replaces = step->arm == NM_ARM_REPLACEMENT, alone = step->arm == NM_ARM_SYNTHETIC;
-    char path[NM_FILE_PATH], name[96];
+    char path[NM_FILE_PATH];
     double rate = 0;
-    (void)snprintf(name, sizeof name, "recipe-%s", x->e->variants[step->variant].name);
-    enum nm_err err = nm_exp_path(x, "models", name, ".yaml", path);
+    enum nm_err err = nm_exp_recipe_file(x, step->variant, path);
     if (err == NM_OK && from != NULL)
         err = gold_rate(path, &rate, diag);
     add(c, "nermill-trainer");
@@ -227,6 +242,10 @@ static enum nm_err fill(const struct nm_exp *x, const struct nm_exp_step *step, 
         break;
     case NM_EXP_DATA:
         return phase == 0 && nm_exp_denoises(x, step) ? command_denoise(x, step, c, diag) : NM_OK;
+    case NM_EXP_SURFACE:
+        if (phase == 0)
+            command_surface(x, step, c);
+        break;
     case NM_EXP_AUGMENT:
         if (phase == 0)
             command_augment(x, step, c);

@@ -26,9 +26,10 @@ struct planner {
 static const struct {
     const char *name, *dir, *product;
 } kinds[NM_EXP_KINDS] = {
-    {"lists", "lists", ".json"}, {"generation", "generations", ".json"}, {"data", "data", ".conll"},
-    {"draw", "gold", ".conll"},  {"augment", "gold", ".conll"},          {"model", "models", "/nermill.json"},
-    {"cell", "cells", ".json"},
+    {"lists", "lists", ".json"},          {"generation", "generations", ".json"},
+    {"data", "data", ".conll"},           {"surface", "data", ".conll"},
+    {"draw", "gold", ".conll"},           {"augment", "gold", ".conll"},
+    {"model", "models", "/nermill.json"}, {"cell", "cells", ".json"},
 };
 
 enum nm_err nm_exp_path(const struct nm_exp *x, const char *dir, const char *key, const char *suffix,
@@ -136,6 +137,14 @@ static void set_key(const struct planner *p, char key[17])
     (void)snprintf(key, 17, "%016" PRIx64, nm_hash64(nm_buf_str(&p->spec), p->spec.len, 0));
 }
 
+/* Is this spec that step's? */
+static bool is_step(const struct planner *p, int step)
+{
+    char key[17];
+    set_key(p, key);
+    return p->err == NM_OK && strcmp(p->x->steps[step].key, key) == 0;
+}
+
 /* The step of this spec: the one that is there already, or a new one. */
 static int end(struct planner *p, const struct nm_exp_step *like)
 {
@@ -216,10 +225,12 @@ static int plan_generation(struct planner *p, const struct nm_exp_cell *cell, in
     for (uint32_t i = 0; i < e->n_types; i++)
         say(p, "%s: %.900s", e->types[i].name, e->types[i].definition != NULL ? e->types[i].definition : "");
     say_step(p, "lists", lists);
-    say_step(p, "answers of", answers);
+    const bool same = answers >= 0 && is_step(p, answers); /* what differs between the two comes later */
+    if (!same)
+        say_step(p, "answers of", answers);
     made.deps[NM_EXP_OF_LISTS] = lists;
     made.deps[NM_EXP_OF_DATA] = answers;
-    const int generation = end(p, &made);
+    const int generation = same ? answers : end(p, &made);
     if (generation >= 0 && p->x->steps[generation].samples < made.samples)
         p->x->steps[generation].samples = made.samples;
     return generation;
@@ -240,6 +251,25 @@ static int plan_data(struct planner *p, const struct nm_exp_cell *cell, int list
         say_part(p, cell->variant, NM_PART_TRAINER);
     data.deps[NM_EXP_OF_DATA] = generation;
     return end(p, &data);
+}
+
+/* The data, and the copies of them that are trained on, too; the data themselves where the project has none. */
+static int plan_surface(struct planner *p, const struct nm_exp_cell *cell, int data, int lists)
+{
+    struct nm_exp_step step = step_of(NM_EXP_SURFACE, cell);
+    step.gold = step.seed = 0;
+    step.draw = 0;
+    begin(p, NM_EXP_SURFACE);
+    const size_t before = p->spec.len;
+    say_part(p, cell->variant, NM_PART_AUGMENT);
+    if (p->spec.len == before)
+        return data;
+    say_step(p, "synthetic", data);
+    say_step(p, "lists", lists);
+    say(p, "seed %" PRIu64, p->x->e->seed);
+    step.deps[NM_EXP_OF_DATA] = data;
+    step.deps[NM_EXP_OF_LISTS] = lists;
+    return end(p, &step);
 }
 
 static int plan_draw(struct planner *p, const struct nm_exp_cell *cell)
@@ -321,7 +351,7 @@ static int plan_cell(struct planner *p, const struct nm_exp_cell *cell)
     const int lists = listed ? plan_lists(p, cell) : NM_EXP_NONE;
     int data = NM_EXP_NONE, gold = NM_EXP_NONE, model = NM_EXP_NONE;
     if (nm_arm_is_generated(e, cell->arm))
-        data = plan_data(p, cell, lists);
+        data = plan_surface(p, cell, plan_data(p, cell, lists), lists);
     if (nm_arm_is_drawn(e, cell->arm))
         gold = plan_draw(p, cell);
     if (arm == NM_ARM_REPLACEMENT)

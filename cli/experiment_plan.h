@@ -1,8 +1,8 @@
 /* experiment_plan.h - the cells of an experiment, and the steps that lead to them.
  *
- *   LISTS --> GENERATION --> DATA --> MODEL (synthetic) --> CELL
- *     |                       |         \--> MODEL (then) --> CELL
- *     |                       \--> MODEL (joint) --> CELL
+ *   LISTS --> GENERATION --> DATA [--> SURFACE] --> MODEL (synthetic) --> CELL
+ *     |                                  |           \--> MODEL (then) --> CELL
+ *     |                                  \--> MODEL (joint) --> CELL
  *     |        DRAW --> MODEL (gold) --> CELL
  *     |          \--> AUGMENT --> MODEL (replacement) --> CELL
  *     \--> CELL (dictionary), CELL (union, with a MODEL)
@@ -26,7 +26,8 @@
 enum nm_exp_kind {
     NM_EXP_LISTS,
     NM_EXP_GENERATION,
-    NM_EXP_DATA, /* the first samples of a generation, judged where the project denoises */
+    NM_EXP_DATA,    /* the first samples of a generation, judged where the project denoises */
+    NM_EXP_SURFACE, /* those and copies of them, where the project augments */
     NM_EXP_DRAW,
     NM_EXP_AUGMENT,
     NM_EXP_MODEL,

@@ -158,19 +158,25 @@ static enum nm_err write_draw(const struct nm_exp *x, const struct nm_exp_step *
     return err;
 }
 
+enum nm_err nm_exp_recipe_file(const struct nm_exp *x, uint32_t variant, char path[NM_FILE_PATH])
+{
+    char name[96];
+    (void)snprintf(name, sizeof name, "recipe-%s", x->e->variants[variant].name);
+    return nm_exp_path(x, "models", name, ".yaml", path);
+}
+
 /* The variant's recipe, for the trainer. */
 static enum nm_err write_recipe(const struct nm_exp *x, uint32_t variant, struct nm_diag *diag)
 {
-    char path[NM_FILE_PATH], name[96];
+    char path[NM_FILE_PATH];
     const char *files[NM_EXP_TYPES_MAX];
     struct nm_buf yaml;
     nm_buf_init(&yaml, PROJECT_MAX);
     for (uint32_t i = 0; i < x->e->n_types; i++)
-        files[i] = "none.txt"; /* the trainer reads no lists */
-    (void)snprintf(name, sizeof name, "recipe-%s", x->e->variants[variant].name);
+        files[i] = "none.txt"; /* whoever wants lists is told of them */
     enum nm_err err = nm_experiment_project(x->e, variant, &(struct nm_experiment_run){files, 1, NULL}, &yaml);
     if (err == NM_OK)
-        err = nm_exp_path(x, "models", name, ".yaml", path);
+        err = nm_exp_recipe_file(x, variant, path);
     if (err == NM_OK)
         err = nm_file_write_atomic(path, nm_buf_str(&yaml), yaml.len, diag);
     nm_buf_clean_up(&yaml);
@@ -208,6 +214,8 @@ enum nm_err nm_exp_prepare(const struct nm_exp *x, const struct nm_exp_step *ste
         enum nm_err err = check_training(x, step, diag);
         return err == NM_OK ? write_recipe(x, step->variant, diag) : err;
     }
+    case NM_EXP_SURFACE:
+        return write_recipe(x, step->variant, diag);
     case NM_EXP_AUGMENT:
     case NM_EXP_CELL:
     case NM_EXP_KINDS:
@@ -253,6 +261,8 @@ enum nm_err nm_exp_finish(const struct nm_exp *x, const struct nm_exp_step *step
         return write_done(x, step, seconds, diag);
     case NM_EXP_DATA:
         return nm_exp_denoises(x, step) ? rename_to(x, "data", step->key, ".judged.conll", ".conll", diag) : NM_OK;
+    case NM_EXP_SURFACE:
+        return rename_to(x, "data", step->key, ".conll.new", ".conll", diag);
     case NM_EXP_AUGMENT:
         return rename_to(x, "gold", step->key, ".conll.new", ".conll", diag);
     case NM_EXP_CELL: {

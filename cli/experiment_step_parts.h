@@ -11,6 +11,9 @@ const struct nm_exp_step *nm_exp_dep(const struct nm_exp *x, const struct nm_exp
 enum nm_err nm_exp_list_file(const struct nm_exp *x, const char *dir, const char *key, uint32_t type,
                              char path[NM_FILE_PATH]);
 
+/* nm_exp_recipe_file - the project.yaml of a variant, its lists left out: for what is done with data. */
+enum nm_err nm_exp_recipe_file(const struct nm_exp *x, uint32_t variant, char path[NM_FILE_PATH]);
+
 /* nm_exp_denoises - the labels of this data set are judged. */
 bool nm_exp_denoises(const struct nm_exp *x, const struct nm_exp_step *step);
 

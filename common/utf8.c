@@ -166,6 +166,11 @@ int32_t nm_utf8_lower(int32_t cp)
     return utf8proc_tolower(cp);
 }
 
+int32_t nm_utf8_upper(int32_t cp)
+{
+    return utf8proc_toupper(cp);
+}
+
 bool nm_utf8_has(const char *s, size_t len, bool (*is)(int32_t cp))
 {
     int32_t cp;

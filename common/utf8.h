@@ -51,6 +51,7 @@ bool nm_utf8_is_space(int32_t cp);  /* Z*, and the ASCII white space */
 bool nm_utf8_is_punct(int32_t cp);  /* P* and S* */
 bool nm_utf8_is_upper(int32_t cp);  /* Lu, Lt */
 int32_t nm_utf8_lower(int32_t cp);  /* simple lower-case mapping */
+int32_t nm_utf8_upper(int32_t cp);  /* simple upper-case mapping */
 
 /* nm_utf8_has - whether a code point of valid UTF-8 is what is asked for (nm_utf8_is_letter ...). */
 bool nm_utf8_has(const char *s, size_t len, bool (*is)(int32_t cp));

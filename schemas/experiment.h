@@ -90,6 +90,7 @@ enum nm_err nm_experiment_project(const struct nm_experiment *e, uint32_t varian
 enum nm_experiment_part {
     NM_PART_GENERATION, /* what texts and their labels follow from, lists and goal left out */
     NM_PART_DENOISE,    /* empty: not wanted */
+    NM_PART_AUGMENT,    /* empty: not wanted; with the decoys that it takes from the generation */
     NM_PART_TRAINER,    /* the recipe, without encoder and seed */
 };
 

@@ -26,6 +26,8 @@ enum nm_err nm_each_file(struct raw_project *p, nm_file_text_fn fn, void *ctx)
                  {"generation.exemplars.file", g != NULL && g->exemplars != NULL ? &g->exemplars->file : NULL},
                  {"generation.decoys.file", g != NULL && g->decoys != NULL ? &g->decoys->file : NULL},
                  {"generation.replay", g != NULL ? &g->replay : NULL},
+                 {"augmentation.asides", p->augmentation != NULL ? &p->augmentation->asides : NULL},
+                 {"augmentation.decoys", p->augmentation != NULL ? &p->augmentation->decoys : NULL},
                  {"alignment.learn_from", p->alignment != NULL ? &p->alignment->learn_from : NULL}};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sizeof files / sizeof *files && err == NM_OK; i++)
@@ -146,12 +148,14 @@ static void forget_reach(struct raw_endpoint *endpoint)
 
 static void keep_only(struct raw_project *p, enum nm_experiment_part part)
 {
-    static const char *const all[] = {"version",   "name",       "gold",       "goal",         "seed",    "entities",
-                                      "endpoints", "generation", "validation", "verification", "budget",  "broker",
-                                      "aligner",   "alignment",  "dedup",      "leakage",      "denoise", "trainer"};
+    static const char *const all[] = {"version",  "name",      "gold",         "goal",       "seed",
+                                      "entities", "endpoints", "generation",   "validation", "verification",
+                                      "budget",   "broker",    "aligner",      "alignment",  "dedup",
+                                      "leakage",  "denoise",   "augmentation", "trainer"};
     static const char *const kept[][7] = {
         {"seed", "endpoints", "generation", "validation", "verification", "alignment", "dedup"},
         {"denoise"},
+        {"augmentation"},
         {"trainer"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         bool keep = strcmp(all[i], "leakage") == 0 && part == NM_PART_GENERATION;
@@ -162,22 +166,38 @@ static void keep_only(struct raw_project *p, enum nm_experiment_part part)
     }
 }
 
+/* The section names no decoys: those of the generation are its. */
+static bool put_decoys(struct raw_project *p)
+{
+    const struct raw_decoys *decoys = p->generation != NULL ? p->generation->decoys : NULL;
+    return p->augmentation == NULL || p->augmentation->decoys != NULL || decoys == NULL ||
+           put_text(&p->augmentation->decoys, decoys->file);
+}
+
+/* A section that is there; others are whatever they are. */
+static bool has_part(const struct raw_project *p, enum nm_experiment_part part)
+{
+    return part == NM_PART_DENOISE ? p->denoise != NULL : part != NM_PART_AUGMENT || p->augmentation != NULL;
+}
+
 enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, enum nm_experiment_part part,
                                struct nm_buf *out, struct nm_diag *diag)
 {
     struct raw_project *p = NULL;
     enum nm_err err = raw_project_copy(project_of(e, variant), &p);
+    if (err == NM_OK && !put_decoys(p))
+        err = NM_ENOMEM;
     if (err == NM_OK)
         keep_only(p, part);
     if (err == NM_OK && part == NM_PART_TRAINER)
         (void)raw_project_remove(p, "trainer.model");
-    if (err == NM_OK && part == NM_PART_GENERATION) {
+    if (err == NM_OK && part == NM_PART_GENERATION)
         (void)raw_project_remove(p, "generation.replay"); /* answers to the same requests, or none at all */
+    if (err == NM_OK && (part == NM_PART_GENERATION || part == NM_PART_AUGMENT))
         err = nm_each_file(p, hash_file, diag);
-        for (uint32_t i = 0; i < p->endpoints_count && err == NM_OK; i++)
-            forget_reach(&p->endpoints[i]);
-    }
-    if (err == NM_OK && (part != NM_PART_DENOISE || p->denoise != NULL))
+    for (uint32_t i = 0; err == NM_OK && part == NM_PART_GENERATION && i < p->endpoints_count; i++)
+        forget_reach(&p->endpoints[i]);
+    if (err == NM_OK && has_part(p, part))
         err = raw_project_write(p, out);
     raw_project_free(&p);
     if (err == NM_ENOMEM)

@@ -207,6 +207,7 @@ static void check_project(struct nm_checker *c, const struct raw_project *raw, s
     nm_check_dedup(c, raw->dedup, &p->dedup);
     nm_check_leakage(c, raw->leakage, &p->leakage);
     nm_check_denoise(c, raw->denoise, &p->denoise);
+    nm_check_augmentation(c, raw->augmentation, p);
     nm_check_trainer(c, raw->trainer, &p->trainer);
 }
 

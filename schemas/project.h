@@ -184,6 +184,15 @@ struct nm_project_denoise {
     enum nm_rejected_label rejected;
 };
 
+/* Copies of the samples with the surface form of real text, to train on: workers/dataset/surface.h says what each
+ * share is of. */
+struct nm_project_augmentation {
+    bool wanted;
+    uint32_t copies;       /* of each sample, beside itself */
+    char *asides, *decoys; /* files; NULL: none.  decoys: the generation's, if the section names none */
+    double share, coordinate, abbreviate, aside, frame, decoy_share;
+};
+
 struct nm_project_trainer {
     char *model;      /* a Hugging Face directory; ${VAR} is replaced from the environment */
     char *gold_train; /* CoNLL file for the recipes that train on gold, too; NULL: none */
@@ -222,6 +231,7 @@ struct nm_project {
     struct nm_project_dedup dedup;
     struct nm_project_leakage leakage;
     struct nm_project_denoise denoise;
+    struct nm_project_augmentation augmentation;
     struct nm_project_trainer trainer;
     char *gold; /* CoNLL file for evaluation; NULL: none */
 };
@@ -244,6 +254,11 @@ enum nm_err nm_project_path(const char *path, const char *file, char *out, size_
 
 /* nm_project_validation_default - as of a project that says nothing. */
 struct nm_project_validation nm_project_validation_default(void);
+
+/* nm_project_augmentation_default - as of a section that says nothing.  nm_project_augmentation_fits - what happens
+ * behind a mention is no more than 1 together. */
+struct nm_project_augmentation nm_project_augmentation_default(void);
+bool nm_project_augmentation_fits(const struct nm_project_augmentation *how);
 
 /* nm_constraint_name - as project.yaml and the records have it; nm_constraint_named - back again, NONE where it is
  * none. */

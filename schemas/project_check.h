@@ -52,6 +52,9 @@ void nm_check_dedup(struct nm_checker *c, const struct raw_dedup *in, struct nm_
 void nm_check_leakage(struct nm_checker *c, const struct raw_leakage *in, struct nm_project_leakage *out);
 void nm_check_denoise(struct nm_checker *c, const struct raw_denoise *in, struct nm_project_denoise *out);
 
+/* project_augmentation.c: project's generation has been read. */
+void nm_check_augmentation(struct nm_checker *c, const struct raw_augmentation *in, struct nm_project *project);
+
 /* project_trainer.c */
 void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct nm_project_trainer *out);
 

@@ -115,6 +115,17 @@ static const cyaml_schema_field_t denoise_fields[] = {
     UINT(raw_denoise, folds),   UINT(raw_denoise, train_folds),          FLOAT(raw_denoise, agree),
     FLOAT(raw_denoise, reject), STRING(raw_denoise, rejected, OPTIONAL), CYAML_FIELD_END};
 
+static const cyaml_schema_field_t augmentation_fields[] = {UINT(raw_augmentation, copies),
+                                                           STRING(raw_augmentation, asides, OPTIONAL),
+                                                           STRING(raw_augmentation, decoys, OPTIONAL),
+                                                           FLOAT(raw_augmentation, share),
+                                                           FLOAT(raw_augmentation, coordinate),
+                                                           FLOAT(raw_augmentation, abbreviate),
+                                                           FLOAT(raw_augmentation, aside),
+                                                           FLOAT(raw_augmentation, frame),
+                                                           FLOAT(raw_augmentation, decoy_share),
+                                                           CYAML_FIELD_END};
+
 static const cyaml_schema_field_t trainer_fields[] = {STRING(raw_trainer, model, OPTIONAL),
                                                       STRING(raw_trainer, gold_train, OPTIONAL),
                                                       STRING(raw_trainer, recipe, OPTIONAL),
@@ -161,6 +172,7 @@ const cyaml_schema_field_t nm_project_fields[] = {UINT(raw_project, version),
                                                   MAPPING(raw_project, dedup, dedup_fields),
                                                   MAPPING(raw_project, leakage, leakage_fields),
                                                   MAPPING(raw_project, denoise, denoise_fields),
+                                                  MAPPING(raw_project, augmentation, augmentation_fields),
                                                   MAPPING(raw_project, trainer, trainer_fields),
                                                   STRING(raw_project, gold, OPTIONAL),
                                                   CYAML_FIELD_END};

@@ -102,6 +102,12 @@ struct raw_denoise {
     char *rejected;
 };
 
+struct raw_augmentation {
+    uint32_t *copies;
+    char *asides, *decoys;
+    double *share, *coordinate, *abbreviate, *aside, *frame, *decoy_share;
+};
+
 struct raw_trainer {
     char *model, *gold_train, *recipe, *precision;
     bool *gradient_checkpointing, *crf;
@@ -138,6 +144,7 @@ struct raw_project {
     struct raw_dedup *dedup;
     struct raw_leakage *leakage;
     struct raw_denoise *denoise;
+    struct raw_augmentation *augmentation;
     struct raw_trainer *trainer;
 };
 

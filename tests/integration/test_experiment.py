@@ -85,6 +85,34 @@ class Grid(ExperimentCase):
         self.assert_fails(self.experiment(fewer, *part), EXIT_FAILURE, "requests without an answer in", ": 1;")
 
 
+    def test_augmented_sentences(self):
+        """Copies of the same answers: an ablation without them, and one with other asides, ask for nothing."""
+        self.write("asides.txt", "# none of these is an entity\n(n = 12)\nMetal: * salts\n")
+        self.write("other.txt", "at 10 mg/kg\n")
+        more = ("  augmentation: {copies: 2, asides: asides.txt, aside: 0.5}\n"
+                "ablations:\n  - {name: no_augmentation, answers_of: base, unset: [augmentation]}\n")
+        with FakeLLM(WORDS) as llm:
+            path = self.file(llm.url, "[gold, synthetic, then, joint, union]", draws=1, more=more)
+            self.run_whole(path)
+        data = {file.stem: file.read_text() for file in (self.dir / "tiny.run" / "data").glob("*.conll")}
+        (plain, with_copies) = sorted(data.values(), key=len)
+        self.assertEqual(len(plain.strip().split("\n\n")), 24)
+        self.assertGreater(len(with_copies.strip().split("\n\n")), 48)
+        self.assertTrue(with_copies.startswith(plain))
+        self.assertRegex(with_copies, r"\(\tO\nn\tO\n=\tO\n\d+\tO\n\)\tO\n")
+        self.assertRegex(with_copies, r"-Metal\nsalts\tO\n")
+        self.assertEqual(len(list((self.dir / "tiny.run" / "generations").glob("*-24.json"))), 1)
+        cells = json.loads((self.dir / "tiny.run" / "devel" / "results.json").read_text())["cells"]
+        keys = {(c["variant"], c["arm"], c.get("gold")): c["key"] for c in cells}
+        for (variant, arm, gold), key in keys.items():
+            self.assertEqual(key == keys["base", arm, gold], variant == "base" or arm == "gold", (variant, arm))
+        bought = len(llm.bodies)
+        path.write_text(path.read_text().replace("asides: asides.txt", "asides: other.txt"))
+        self.assertEqual(self.run_whole(path, "--only", "base synthetic*").count("cell synthetic"), 1)
+        self.assertEqual(len(llm.bodies), bought)
+        self.assertEqual(len(list((self.dir / "tiny.run" / "data").glob("*.conll"))), 3)
+
+
 class Kills(ExperimentCase):
     def test_files_count_by_what_they_hold(self):
         """Template, decoys and exemplars, in other words or in the same in another place: another key, or the same."""

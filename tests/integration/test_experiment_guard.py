@@ -62,6 +62,8 @@ class Guard(ExperimentCase):
         self.refused(self.file(generation=", replay: answers.jsonl"), "generation.replay")
         self.write("decoys.txt", text + "\n")
         self.refused(self.file(generation=", decoys: {file: decoys.txt}"), "generation.decoys.file")
+        self.refused(self.file(more="  augmentation: {asides: decoys.txt}\n"), "augmentation.asides")
+        self.refused(self.file(more="  augmentation: {decoys: decoys.txt}\n"), "augmentation.decoys")
         self.refused(self.file(more="  name: test.conll\n"), "name")  # whatever key it is
         self.refused(self.file(more="  leakage: {gold: [test.conll]}\n"), "leakage.gold")
         self.refused(self.file(more="  alignment: {tokenizer: learned, learn_from: test.conll}\n"), "alignment.learn_from")

@@ -9,7 +9,7 @@ SECTIONS = {"raw_project": "", "raw_goal": "goal", "raw_coverage": "goal.coverag
             "raw_generation": "generation", "raw_exemplars": "generation.exemplars", "raw_decoys": "generation.decoys", "raw_validation": "validation",
             "raw_verification": "verification", "raw_budget": "budget", "raw_broker": "broker", "raw_aligner": "aligner",
             "raw_alignment": "alignment", "raw_trainer": "trainer", "raw_dedup": "dedup", "raw_leakage": "leakage",
-            "raw_denoise": "denoise"}
+            "raw_denoise": "denoise", "raw_augmentation": "augmentation"}
 
 
 def keys_in_loader():
@@ -35,15 +35,16 @@ class ProjectSchema(unittest.TestCase):
             self.assertEqual(keys, set(section(self.schema, name)), name)
 
     def test_same_ranges_and_defaults(self):
-        code = "".join((ROOT / name).read_text() for name in ("project.c", "project_generation.c", "project_quality.c"))
+        code = "".join((ROOT / name).read_text() for name in ("project.c", "project_generation.c", "project_quality.c", "project_augmentation.c"))
         found = re.findall(r'nm_value_(?:uint|float)\(\s*c, (?:section|"(\w+)"), (?:nth|0), "(\w+)",\s*in->\w+, ([\d.e-]+), ([\d.e-]+),\s*([\d.e* ]+)\)', code)
         self.assertGreaterEqual(len(found), 12)
         by_key = {}
         for name in SECTIONS.values():
             for key, node in section(self.schema, name).items():
                 by_key.setdefault(key, node)
-        for _, key, default, low, high in found:
-            node = by_key[key]
+        for name, key, default, low, high in found:
+            own = section(self.schema, name) if name in SECTIONS.values() else {}
+            node = own.get(key, by_key[key])
             self.assertEqual(float(low), node["minimum"], key)
             self.assertEqual(eval(high), node["maximum"], key)  # an arithmetic literal of ours, like 7 * 86400
             if "default" in node:

@@ -7,27 +7,22 @@
 #include "common/hash.h"
 #include "common/utf8.h"
 #include "workers/aligner/tokenizer.h"
+#include "workers/dataset/draft.h"
 #include "workers/dataset/tally.h"
-
-/* The names of a type, by their numbers in the set. */
-struct list {
-    size_t *names;
-    size_t n;
-};
 
 struct augmenting {
     struct nm_augment *augment;
     nm_record_fn fn;
     void *ctx;
-    size_t *names;       /* numbers of entities, by type */
-    struct list *lists;  /* by type; each a part of names */
-    struct nm_buf words; /* the file as CoNLL with offsets, to learn from */
+    size_t *names;                /* numbers of entities, by type */
+    struct nm_typed_names *lists; /* by type; each a part of names */
+    struct nm_buf words;          /* the file as CoNLL with offsets, to learn from */
     struct nm_tokenizer *tokenizer;
-    struct nm_tokens tokens;
-    struct nm_tally seen; /* hashes of texts */
-    uint64_t sentence;    /* the present one's number */
+    struct nm_tally seen;    /* hashes of texts */
+    uint64_t sentence, copy; /* the present ones' numbers */
     struct nm_arena arena;
-    struct nm_buf text; /* of the copy that is made */
+    struct nm_draft draft;      /* the copy that is made */
+    struct nm_surface *surface; /* NULL: mention replacement */
 };
 
 static enum nm_err no_memory(struct nm_diag *diag)
@@ -47,8 +42,10 @@ static bool is_new(struct augmenting *a, const char *text, size_t len, enum nm_e
 /* ---- the sentences themselves ----------------------------------------------------------------------------------
  */
 
-static enum nm_err learn_from(struct augmenting *a, const struct nm_msg_sample *sample)
+static enum nm_err learn_from(void *ctx, const struct nm_record *record, struct nm_diag *diag)
 {
+    struct augmenting *a = ctx;
+    const struct nm_msg_sample *sample = &record->sample;
     struct nm_utf8_counter at = {.s = sample->text.ptr};
     enum nm_err err = NM_OK;
     for (size_t i = 0; i < sample->n_tokens && err == NM_OK; i++) {
@@ -56,26 +53,30 @@ static enum nm_err learn_from(struct augmenting *a, const struct nm_msg_sample *
         err = nm_buf_addf(&a->words, "%.*s\t%" PRIu64 "\tO\n", (int)(t->end - t->start), sample->text.ptr + t->start,
                           nm_utf8_count_to(&at, t->start));
     }
-    return err == NM_OK ? nm_buf_addc(&a->words, '\n') : err;
+    if (err == NM_OK)
+        err = nm_buf_addc(&a->words, '\n');
+    return err == NM_OK ? NM_OK : no_memory(diag);
 }
 
 static enum nm_err take(void *ctx, const struct nm_record *record, struct nm_diag *diag)
 {
     struct augmenting *a = ctx;
-    enum nm_err err = learn_from(a, &record->sample);
-    if (err == NM_OK)
-        (void)is_new(a, record->sample.text.ptr, record->sample.text.len, &err);
+    enum nm_err err = NM_OK;
+    (void)is_new(a, record->sample.text.ptr, record->sample.text.len, &err);
     if (err != NM_OK)
         return no_memory(diag);
     a->augment->counts.sentences++;
     return a->fn(a->ctx, record, diag);
 }
 
-static enum nm_err learn(struct augmenting *a, struct nm_diag *diag)
+static enum nm_err learn(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
 {
     struct nm_conll conll;
+    struct nm_record_counts counts;
     nm_conll_init(&conll);
-    enum nm_err err = nm_conll_parse(&conll, nm_buf_str(&a->words), a->words.len, a->augment->from.path, diag);
+    enum nm_err err = nm_import_read(import, learn_from, a, &counts, diag);
+    if (err == NM_OK)
+        err = nm_conll_parse(&conll, nm_buf_str(&a->words), a->words.len, a->augment->from.path, diag);
     if (err == NM_OK && nm_tokenizer_learn(&conll, &a->tokenizer) != NM_OK)
         err = no_memory(diag);
     nm_conll_clean_up(&conll);
@@ -85,7 +86,7 @@ static enum nm_err learn(struct augmenting *a, struct nm_diag *diag)
 /* ---- a copy ----------------------------------------------------------------------------------------------------
  */
 
-static const struct list *list_of(const struct augmenting *a, struct nm_str type)
+static const struct nm_typed_names *list_of(const struct augmenting *a, struct nm_str type)
 {
     for (size_t i = 0; i < nm_entities_type_count(a->augment->entities); i++) {
         const char *name = nm_entities_type_name(a->augment->entities, i);
@@ -100,7 +101,7 @@ static const struct nm_entity *draw(const struct augmenting *a, const struct nm_
                                     const struct nm_msg_mention *m, struct nm_rng *rng)
 {
     const struct nm_entities *entities = a->augment->entities;
-    const struct list *list = list_of(a, m->type);
+    const struct nm_typed_names *list = list_of(a, m->type);
     if (list == NULL || list->n == 0)
         return NULL;
     size_t own =
@@ -135,76 +136,42 @@ static size_t choose(const struct augmenting *a, const struct nm_msg_sample *sam
     return n;
 }
 
-/* Tokens of the old text from *at on, up to byte end, with the text before and between them. */
-static enum nm_err copy_until(struct augmenting *a, const struct nm_msg_sample *from, struct nm_msg_sample *to,
-                              size_t *at, uint64_t *byte, uint64_t end)
-{
-    uint64_t begin = a->text.len;
-    enum nm_err err = nm_buf_add(&a->text, from->text.ptr + *byte, end - *byte);
-    for (; *at < from->n_tokens && from->tokens[*at].end <= end; ++*at)
-        to->tokens[to->n_tokens++] = (struct nm_msg_token){.start = from->tokens[*at].start - *byte + begin,
-                                                           .end = from->tokens[*at].end - *byte + begin};
-    *byte = end;
-    return err;
-}
-
-/* The name with its tokens in place of the mention. */
-static enum nm_err put_name(struct augmenting *a, const struct nm_entity *name, struct nm_msg_sample *to)
-{
-    uint64_t begin = a->text.len;
-    enum nm_err err = nm_tokenizer_run(a->tokenizer, name->text, name->len, &a->tokens);
-    for (size_t i = 0; i < a->tokens.count && err == NM_OK; i++)
-        to->tokens[to->n_tokens++] =
-            (struct nm_msg_token){.start = a->tokens.v[i].start + begin, .end = a->tokens.v[i].end + begin};
-    return err == NM_OK ? nm_buf_add(&a->text, name->text, name->len) : err;
-}
-
-/* Room for a copy's tokens, of which a name has at most as many as bytes, and for its mentions. */
-static enum nm_err make_room(struct augmenting *a, const struct nm_msg_sample *from,
-                             const struct nm_entity *const *names, struct nm_msg_sample *to)
-{
-    size_t room = from->n_tokens + 1;
-    for (size_t i = 0; i < from->n_mentions; i++)
-        room += names[i] != NULL ? names[i]->len : 0;
-    to->n_tokens = 0;
-    to->tokens = nm_arena_alloc(&a->arena, room * sizeof *to->tokens);
-    to->mentions = nm_arena_alloc(&a->arena, (from->n_mentions + 1) * sizeof *to->mentions);
-    return to->tokens != NULL && to->mentions != NULL ? NM_OK : NM_ENOMEM;
-}
-
-/* The record with its mentions replaced by names, in a's arena and text. */
+/* The record with its mentions replaced by names, in a's draft and arena. */
 static enum nm_err build(struct augmenting *a, const struct nm_msg_sample *from, const struct nm_entity *const *names,
                          struct nm_msg_sample *to)
 {
-    size_t at = 0;
-    uint64_t byte = 0;
-    nm_buf_reset(&a->text);
-    enum nm_err err = make_room(a, from, names, to);
-    for (size_t i = 0; i < from->n_mentions && err == NM_OK; i++) {
+    nm_draft_begin(&a->draft, from);
+    for (size_t i = 0; i < from->n_mentions; i++) {
         const struct nm_msg_mention *m = &from->mentions[i];
-        err = copy_until(a, from, to, &at, &byte, m->start);
-        to->mentions[i] = *m;
-        to->mentions[i].start = a->text.len;
-        if (err == NM_OK && names[i] != NULL) {
-            err = put_name(a, names[i], to);
-            byte = m->end;
-            while (at < from->n_tokens && from->tokens[at].end <= byte)
-                at++;
-        } else if (err == NM_OK) {
-            err = copy_until(a, from, to, &at, &byte, m->end);
+        if (names[i] == NULL) {
+            nm_draft_keep(&a->draft, m);
+            continue;
         }
-        to->mentions[i].end = a->text.len;
+        nm_draft_copy(&a->draft, m->start);
+        nm_draft_name(&a->draft, names[i]->text, names[i]->len, m->type);
+        nm_draft_skip(&a->draft, m->end);
     }
-    if (err == NM_OK)
-        err = copy_until(a, from, to, &at, &byte, from->text.len);
-    to->text = (struct nm_str){nm_buf_str(&a->text), a->text.len};
-    return err == NM_OK ? nm_record_tag(&a->arena, to) : err;
+    return nm_draft_end(&a->draft, &a->arena, to);
 }
 
-static enum nm_err copy(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+/* A copy goes to fn, unless its text is there already. */
+static enum nm_err give(struct augmenting *a, struct nm_record *made, uint64_t replaced, struct nm_diag *diag)
+{
+    struct nm_augment_counts *counts = &a->augment->counts;
+    enum nm_err err = NM_OK;
+    if (!is_new(a, made->sample.text.ptr, made->sample.text.len, &err)) {
+        counts->repeated += err == NM_OK;
+        return err == NM_OK ? NM_OK : no_memory(diag);
+    }
+    made->sample.task = counts->sentences + ++counts->copies;
+    counts->replaced += replaced;
+    return a->fn(a->ctx, made, diag);
+}
+
+/* All copies of a sentence, by mention replacement. */
+static enum nm_err replace(void *ctx, const struct nm_record *record, struct nm_diag *diag)
 {
     struct augmenting *a = ctx;
-    struct nm_augment_counts *counts = &a->augment->counts;
     struct nm_rng rng;
     enum nm_err err = NM_OK;
     nm_rng_init(&rng, nm_mix64(a->augment->seed) ^ a->sentence++);
@@ -220,15 +187,60 @@ static enum nm_err copy(void *ctx, const struct nm_record *record, struct nm_dia
             return NM_OK;
         if (build(a, &record->sample, names, &made.sample) != NM_OK)
             return no_memory(diag);
-        if (!is_new(a, made.sample.text.ptr, made.sample.text.len, &err)) {
-            counts->repeated += err == NM_OK;
-            continue;
-        }
-        made.sample.task = counts->sentences + ++counts->copies;
-        counts->replaced += replaced;
-        err = a->fn(a->ctx, &made, diag);
+        err = give(a, &made, replaced, diag);
     }
-    return err == NM_ENOMEM && diag->text[0] == '\0' ? no_memory(diag) : err;
+    return err;
+}
+
+/* ---- with the surface form of real text ------------------------------------------------------------------------
+ */
+
+static enum nm_err take_shielded(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+{
+    struct augmenting *a = ctx;
+    struct nm_record shielded = *record;
+    nm_arena_reset(&a->arena);
+    if (nm_surface_shield(a->surface, &record->sample, &a->arena, &shielded.sample) != NM_OK)
+        return no_memory(diag);
+    return take(a, &shielded, diag);
+}
+
+/* One copy of a sentence. */
+static enum nm_err resurface(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+{
+    struct augmenting *a = ctx;
+    struct nm_record made = *record;
+    struct nm_msg_sample shielded;
+    struct nm_rng rng;
+    nm_rng_init(&rng, nm_mix64(nm_mix64(a->augment->seed) ^ a->sentence++) ^ a->copy);
+    nm_arena_reset(&a->arena);
+    if (nm_surface_shield(a->surface, &record->sample, &a->arena, &shielded) != NM_OK ||
+        nm_surface_copy(a->surface, &shielded, &rng, &a->arena, &made.sample) != NM_OK)
+        return no_memory(diag);
+    return give(a, &made, 0, diag);
+}
+
+/* Sentence after sentence for each copy, so that one copy more changes nothing of the others: what names are dealt
+ * depends on all that were dealt before. */
+static enum nm_err read_with_surface(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
+{
+    struct nm_augment *augment = a->augment;
+    struct nm_record_counts counts;
+    const struct nm_surface_parts parts = {augment->surface, augment->entities, a->lists, a->tokenizer,
+                                           augment->seed};
+    enum nm_err err = nm_surface_new(&parts, &a->surface, diag);
+    if (err == NM_OK)
+        err = nm_import_read(import, take_shielded, a, &counts, diag);
+    const uint64_t shielded = err == NM_OK ? nm_surface_counts(a->surface)->shielded : 0;
+    for (a->copy = 1; a->copy <= augment->copies && err == NM_OK; a->copy++) {
+        a->sentence = 0;
+        err = nm_import_read(import, resurface, a, &counts, diag);
+    }
+    if (err != NM_OK)
+        return err;
+    augment->counts.surface = *nm_surface_counts(a->surface);
+    augment->counts.surface.shielded = shielded; /* once, not with each copy */
+    return NM_OK;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------
@@ -243,7 +255,7 @@ static enum nm_err make_lists(struct augmenting *a)
     if (a->names == NULL || a->lists == NULL)
         return NM_ENOMEM;
     for (size_t t = 0; t < n_types; t++) {
-        struct list *list = &a->lists[t];
+        struct nm_typed_names *list = &a->lists[t];
         list->names = a->names + at;
         for (size_t i = 0; i < n; i++)
             if (nm_entities_get(entities, i)->type == t)
@@ -257,34 +269,38 @@ static void clean_up(struct augmenting *a)
 {
     free(a->names);
     free(a->lists);
+    nm_surface_destroy(&a->surface);
+    nm_draft_clean_up(&a->draft);
     nm_tokenizer_destroy(&a->tokenizer);
-    nm_tokens_clean_up(&a->tokens);
     nm_tally_clean_up(&a->seen);
     nm_buf_clean_up(&a->words);
-    nm_buf_clean_up(&a->text);
     nm_arena_clean_up(&a->arena);
+}
+
+static enum nm_err read_with_replacement(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
+{
+    struct nm_record_counts counts;
+    enum nm_err err = nm_import_read(import, take, a, &counts, diag);
+    return err == NM_OK ? nm_import_read(import, replace, a, &counts, diag) : err;
 }
 
 enum nm_err nm_augment_read(const void *from, nm_record_fn fn, void *ctx, struct nm_diag *diag)
 {
     struct augmenting a = {.augment = *(struct nm_augment *const *)from, .fn = fn, .ctx = ctx};
     struct nm_import import = a.augment->from;
-    struct nm_record_counts counts;
     a.augment->counts = (struct nm_augment_counts){0};
     import.natural = true;
     if (strcmp(import.path, "-") == 0)
         return nm_fail(diag, NM_EINVAL, "the file is read twice: name one");
     nm_arena_init(&a.arena, 0);
-    nm_tokens_init(&a.tokens);
     nm_buf_init(&a.words, SIZE_MAX / 4);
-    nm_buf_init(&a.text, SIZE_MAX / 4);
     enum nm_err err = make_lists(&a) == NM_OK ? NM_OK : no_memory(diag);
     if (err == NM_OK)
-        err = nm_import_read(&import, take, &a, &counts, diag);
+        err = learn(&a, &import, diag);
+    nm_draft_init(&a.draft, a.tokenizer);
     if (err == NM_OK)
-        err = learn(&a, diag);
-    if (err == NM_OK)
-        err = nm_import_read(&import, copy, &a, &counts, diag);
+        err = a.augment->surface != NULL ? read_with_surface(&a, &import, diag)
+                                         : read_with_replacement(&a, &import, diag);
     clean_up(&a);
     return err;
 }
