@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cli/dataset.h"
+#include "cli/job_parts.h"
 #include "cli/process.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -17,7 +18,6 @@
 enum {
     EARLIER_RUN_LIMIT_MS = 45 * 1000, /* for the processes of a killed run to end */
     BROKER_LIMIT_MS = 60 * 1000,      /* for a broker to open its ledger and listen */
-    TICK_MS = 250,
     ANSWER_LIMIT_MS = 2000,
     SILENCE_MS = 5 * 1000,        /* without any answer of an endpoint, then we say why */
     PATIENCE_MS = 10 * 60 * 1000, /* then the run gives up */
@@ -31,8 +31,7 @@ static enum nm_err stopped(struct nm_diag *diag)
     return nm_fail(diag, NM_ECANCELED, "stopped");
 }
 
-/* One turn of any waiting: look after the processes, sleep a little.  NM_ECANCELED: we are to stop. */
-static enum nm_err tick(struct nm_job *job, int ms, struct nm_diag *diag)
+enum nm_err nm_job_tick(struct nm_job *job, int ms, struct nm_diag *diag)
 {
     if (job->stop())
         return stopped(diag);
@@ -94,6 +93,8 @@ static enum nm_err check_input(struct nm_job *job, struct nm_diag *diag)
         err = nm_project_load(job->options.project, &job->project, diag);
     if (err == NM_OK)
         err = nm_project_entities(job->project, job->options.project, &entities, diag);
+    if (err == NM_OK && job->options.train && job->project->augmentation.wanted)
+        err = nm_job_check_augmentation(job, entities, diag);
     nm_entities_destroy(&entities);
     if (err == NM_OK && job->options.train)
         err = find_encoder(job, diag);
@@ -128,7 +129,7 @@ static enum nm_err start_broker(struct nm_job *job, struct nm_diag *diag)
         if (nm_clock_mono_ms() > end_ms)
             return nm_fail(diag, NM_ETIMEOUT, "the broker does not listen after %d s; see %s/broker.log",
                            BROKER_LIMIT_MS / 1000, job->place.logs);
-        err = tick(job, 20, diag);
+        err = nm_job_tick(job, 20, diag);
     }
     if (err != NM_OK)
         return err;
@@ -200,7 +201,7 @@ static enum nm_err first_stats(struct nm_job *job, struct nm_diag *diag)
         err = ask_stats(job, diag);
         if (err != NM_ETIMEOUT || nm_clock_mono_ms() > end_ms)
             break;
-        err = tick(job, TICK_MS, diag);
+        err = nm_job_tick(job, NM_JOB_TICK_MS, diag);
     }
     return err;
 }
@@ -321,7 +322,7 @@ static enum nm_err wait_for_goal(struct nm_job *job, struct nm_diag *diag)
     const int64_t since_ms = nm_clock_mono_ms();
     enum nm_err err = begin_asking(job, since_ms, &asking, diag);
     while (err == NM_OK && !job->stats.complete) {
-        err = tick(job, TICK_MS, diag);
+        err = nm_job_tick(job, NM_JOB_TICK_MS, diag);
         if (err != NM_OK)
             break;
         err = ask_stats(job, diag);
@@ -416,75 +417,13 @@ enum nm_err nm_job_export(struct nm_job *job, struct nm_diag *diag)
             return err;
         nm_progress_text(&job->progress, nm_clock_mono_ms(), "samples are being made whole again from the log",
                          (double)written, (double)job->stats.aligned);
-        err = tick(job, TICK_MS, diag);
+        err = nm_job_tick(job, NM_JOB_TICK_MS, diag);
         if (err != NM_OK)
             return err;
     }
 }
 
-/* ---- the model ------------------------------------------------------------------------------- */
-
-/* Labels judged by taggers that have not seen them, where the project wants it: what is trained on is that view. */
-static enum nm_err denoise(struct nm_job *job, const char *view, struct nm_diag *diag)
-{
-    const char *const argv[] = {"nermill",
-                                "denoise",
-                                job->place.project_file,
-                                "--state",
-                                job->place.state,
-                                "--model",
-                                job->encoder,
-                                "--format",
-                                "conll",
-                                "--out",
-                                view,
-                                NULL};
-    enum nm_err err = nm_crew_start(job->crew, "denoise", 0, argv, diag);
-    while (err == NM_OK && !nm_crew_all_ended(job->crew, "denoise")) {
-        nm_progress_text(&job->progress, nm_clock_mono_ms(), "labels are judged by taggers that have not seen them",
-                         0, 0);
-        err = tick(job, TICK_MS, diag);
-    }
-    return err;
-}
-
-enum nm_err nm_job_train(struct nm_job *job, struct nm_diag *diag)
-{
-    const bool gold = job->gold_train[0] != '\0';
-    char view[NM_PATH_MAX];
-    const char *argv[16] = {"nermill-trainer", "--broker", job->endpoints.broker, "--model",
-                            job->encoder,      "--out",    job->model_dir};
-    size_t n = 7;
-    enum nm_err err = nm_file_join(job->place.data, "denoised.conll", view, sizeof view);
-    if (gold) {
-        argv[n++] = "--gold-train";
-        argv[n++] = job->gold_train;
-    }
-    if (job->project->denoise.wanted) {
-        argv[n++] = "--samples";
-        argv[n++] = view;
-        err = err == NM_OK ? denoise(job, view, diag) : err;
-    }
-    if (err == NM_OK)
-        err = nm_crew_start(job->crew, "trainer", 0, argv, diag);
-    nm_progress_say(&job->progress, "training on %llu samples", (unsigned long long)job->stats.aligned);
-    while (err == NM_OK && !nm_crew_all_ended(job->crew, "trainer")) {
-        char text[600];
-        double done = 0, total = 0;
-        if (nm_crew_last_message(job->crew, "trainer", 0, false, text, sizeof text)) {
-            (void)sscanf(text, "step %lf/%lf", &done, &total);
-            nm_progress_text(&job->progress, nm_clock_mono_ms(), text, done, total);
-        }
-        err = tick(job, TICK_MS, diag);
-    }
-    if (err != NM_OK)
-        return err;
-    char last[600];
-    if (nm_crew_last_message(job->crew, "trainer", 0, false, last, sizeof last))
-        nm_progress_say(&job->progress, "%s", last);
-    job->trained = true;
-    return NM_OK;
-}
+/* ---- the scores ------------------------------------------------------------------------------ */
 
 enum nm_err nm_job_score(struct nm_job *job, struct nm_diag *diag)
 {

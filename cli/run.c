@@ -1,6 +1,7 @@
 /* run.c - nermill run: the whole job on this machine, as stages that each find out what is still to do.
  *
- *   broker, aligners -> (goal not reached: probe the endpoints, generators, wait) -> export -> trainer -> scores
+ *   broker, aligners -> (goal not reached: probe the endpoints, generators, wait) -> export -> views of it -> trainer
+ *   -> scores
  *
  * Nothing is remembered here between two runs: the broker's ledger, the aligners' stores and the model's record say
  * how far the job is, so a run that was killed anywhere goes on, and one that is complete passes through in seconds.
@@ -32,9 +33,10 @@
 /* Ctrl-C and kill: calls in flight are paid for, so generators may finish them; then whoever depends on whom. */
 static void stop_in_order(struct nm_job *job)
 {
-    static const char *const order[] = {"trainer", "denoise", "generator", "aligner", "broker"};
+    static const char *const order[] = {"trainer", "augment", "denoise", "generator", "aligner", "broker"};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-        nm_crew_stop(job->crew, order[i], i == 2 ? NM_JOB_CALLS_LIMIT_MS : NM_JOB_STOP_LIMIT_MS, job->hurry);
+        nm_crew_stop(job->crew, order[i],
+                     strcmp(order[i], "generator") == 0 ? NM_JOB_CALLS_LIMIT_MS : NM_JOB_STOP_LIMIT_MS, job->hurry);
 }
 
 static enum nm_err run_stages(struct nm_job *job, struct nm_diag *diag)

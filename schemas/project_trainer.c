@@ -30,6 +30,7 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
         .upsample = count(c, "upsample", in->upsample, 0, 0, 65536),
         .patience = count(c, "patience", in->patience, 0, 0, 1000),
         .learning_rate = share(c, "learning_rate", in->learning_rate, 5e-4, 1),
+        .synthetic_learning_rate = share(c, "synthetic_learning_rate", in->synthetic_learning_rate, 0, 1),
         .gold_learning_rate = share(c, "gold_learning_rate", in->gold_learning_rate, 0, 1),
         .warmup = share(c, "warmup", in->warmup, 0.1, 1),
         .weight_decay = share(c, "weight_decay", in->weight_decay, 0.01, 0.999999),

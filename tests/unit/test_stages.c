@@ -43,6 +43,29 @@ static void test_stages_of_each_mix(void **state)
     nm_stages_clean_up(&s);
 }
 
+/* A rate of the synthetic passes alone. */
+static void test_rates(void **state)
+{
+    static const struct {
+        enum nm_mix mix;
+        double first, last;
+    } mixes[] = {{NM_MIX_SYNTHETIC, 1e-4, 1e-4},
+                 {NM_MIX_THEN, 1e-4, 2e-4},
+                 {NM_MIX_JOINT, 5e-4, 5e-4},
+                 {NM_MIX_GOLD, 5e-4, 5e-4}};
+    (void)state;
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
+        struct nm_recipe recipe = nm_recipe_defaults();
+        struct nm_stages s;
+        recipe.mix = mixes[i].mix;
+        recipe.synthetic_lr = 1e-4;
+        assert_int_equal(nm_stages_init(&s, &recipe, 20, 20, NULL), NM_OK);
+        assert_float_equal(s.at[0].lr, mixes[i].first, 1e-12);
+        assert_float_equal(s.at[s.n - 1].lr, mixes[i].last, 1e-12);
+        nm_stages_clean_up(&s);
+    }
+}
+
 /* What is held out is trained on in no stage, and every other gold sentence is. */
 static void test_held_out(void **state)
 {
@@ -101,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages_of_each_mix),
+        cmocka_unit_test(test_rates),
         cmocka_unit_test(test_held_out),
         cmocka_unit_test(test_shuffle),
         cmocka_unit_test(test_mixes_without_their_sentences),

@@ -30,7 +30,8 @@ struct nm_recipe {
     uint64_t seed;
     uint64_t mix; /* enum nm_mix */
     uint64_t gold_epochs;
-    double gold_lr; /* of NM_MIX_THEN; 0: two fifths of lr */
+    double synthetic_lr; /* of NM_MIX_SYNTHETIC, and of the synthetic passes of NM_MIX_THEN; 0: lr */
+    double gold_lr;      /* of NM_MIX_THEN; 0: two fifths of lr */
     uint64_t
         upsample; /* of NM_MIX_JOINT: how often a gold sentence comes in an epoch; 0: as often as makes gold half */
     double dev_share;   /* of the gold sentences: held out, scored after each epoch, and the best epoch is kept */

@@ -82,9 +82,10 @@ static enum nm_err add_stages(struct nm_stages *stages, const struct nm_recipe *
                               const uint32_t *gold, size_t n_gold)
 {
     const double gold_lr = r->gold_lr > 0 ? r->gold_lr : 0.4 * r->lr;
+    const double synthetic_lr = r->synthetic_lr > 0 ? r->synthetic_lr : r->lr;
     switch ((enum nm_mix)r->mix) {
     case NM_MIX_SYNTHETIC:
-        return add_stage(stages, r, n_synthetic, NULL, 0, 0, (size_t)r->epochs, r->lr);
+        return add_stage(stages, r, n_synthetic, NULL, 0, 0, (size_t)r->epochs, synthetic_lr);
     case NM_MIX_JOINT:
         return add_stage(stages, r, n_synthetic, gold, n_gold, upsample(r, n_synthetic, n_gold), (size_t)r->epochs,
                          r->lr);
@@ -93,7 +94,7 @@ static enum nm_err add_stages(struct nm_stages *stages, const struct nm_recipe *
     case NM_MIX_THEN:
         break;
     }
-    enum nm_err err = add_stage(stages, r, n_synthetic, NULL, 0, 0, (size_t)r->epochs, r->lr);
+    enum nm_err err = add_stage(stages, r, n_synthetic, NULL, 0, 0, (size_t)r->epochs, synthetic_lr);
     return err == NM_OK ? add_stage(stages, r, 0, gold, n_gold, 1, (size_t)r->gold_epochs, gold_lr) : err;
 }
 

@@ -85,6 +85,7 @@ void nm_training_take(struct nm_training *training, const struct nm_project_trai
     r->precision = p->precision;
     r->mix = p->recipe;
     r->gold_epochs = p->gold_epochs;
+    r->synthetic_lr = p->synthetic_learning_rate;
     r->gold_lr = p->gold_learning_rate;
     r->upsample = p->upsample;
     r->dev_share = p->dev_share;
