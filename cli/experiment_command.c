@@ -166,6 +166,8 @@ static enum nm_err command_model(const struct nm_exp *x, const struct nm_exp_ste
     add(c, "%" PRIu64, step->seed);
     add(c, "--threads");
     add(c, "%" PRIu32, x->e->threads);
+    add(c, "--min-score"); /* cells say theirs */
+    add(c, "0");
     add(c, "--recipe");
     add(c, "%s", replaces || from != NULL ? "gold" : nm_arm_name(step->arm));
     if (data != NULL)
@@ -196,6 +198,8 @@ static void command_cell(const struct nm_exp *x, const struct nm_exp_step *step,
         add_path(x, c, "--model", "models", model->key, "");
         add(c, "--threads");
         add(c, "%" PRIu32, x->e->threads);
+        add(c, "--min-score");
+        add(c, "%.9g", nm_experiment_min_score(x->e, step->variant));
         add(c, "--input");
         add(c, "conll");
         add(c, "--format");

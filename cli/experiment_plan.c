@@ -367,6 +367,8 @@ static int plan_cell(struct planner *p, const struct nm_exp_cell *cell)
         step.deps[NM_EXP_OF_LISTS] = lists;
     }
     say_step(p, "model", model);
+    if (model >= 0 && nm_experiment_min_score(e, cell->variant) > 0)
+        say(p, "min score %.9g", nm_experiment_min_score(e, cell->variant));
     step.deps[NM_EXP_OF_MODEL] = model;
     set_key(p, step.choice);
     say(p, "on %s %s, seen %s", e->on_test ? "test" : "devel", p->x->eval_hash, p->x->pool_hash);

@@ -91,13 +91,16 @@ enum nm_experiment_part {
     NM_PART_GENERATION, /* what texts and their labels follow from, lists and goal left out */
     NM_PART_DENOISE,    /* empty: not wanted */
     NM_PART_AUGMENT,    /* empty: not wanted; with the decoys that it takes from the generation */
-    NM_PART_TRAINER,    /* the recipe, without encoder and seed */
+    NM_PART_TRAINER,    /* the recipe, without encoder, seed, and what only the use of a tagger depends on */
 };
 
 /* nm_experiment_part - that part as text, the same for the same values; of files the hash of what they hold.  File
  * errors, NM_ENOMEM. */
 enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, enum nm_experiment_part part,
                                struct nm_buf *out, struct nm_diag *diag);
+
+/* nm_experiment_min_score - of the entities that a variant's taggers find and that count: trainer.min_score. */
+double nm_experiment_min_score(const struct nm_experiment *e, uint32_t variant);
 
 /* nm_experiment_encoder - the directory of a variant's encoder, into path. */
 enum nm_err nm_experiment_encoder(const struct nm_experiment *e, uint32_t variant, char *path, size_t size,

@@ -189,8 +189,10 @@ enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, 
         err = NM_ENOMEM;
     if (err == NM_OK)
         keep_only(p, part);
-    if (err == NM_OK && part == NM_PART_TRAINER)
+    if (err == NM_OK && part == NM_PART_TRAINER) {
         (void)raw_project_remove(p, "trainer.model");
+        (void)raw_project_remove(p, "trainer.min_score");
+    }
     if (err == NM_OK && part == NM_PART_GENERATION)
         (void)raw_project_remove(p, "generation.replay"); /* answers to the same requests, or none at all */
     if (err == NM_OK && (part == NM_PART_GENERATION || part == NM_PART_AUGMENT))
@@ -203,6 +205,12 @@ enum nm_err nm_experiment_part(const struct nm_experiment *e, uint32_t variant, 
     if (err == NM_ENOMEM)
         (void)nm_fail(diag, err, "out of memory");
     return err;
+}
+
+double nm_experiment_min_score(const struct nm_experiment *e, uint32_t variant)
+{
+    const struct raw_trainer *t = project_of(e, variant)->trainer;
+    return t != NULL && t->min_score != NULL ? *t->min_score : 0;
 }
 
 enum nm_err nm_experiment_encoder(const struct nm_experiment *e, uint32_t variant, char *path, size_t size,

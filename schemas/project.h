@@ -200,7 +200,7 @@ struct nm_project_trainer {
     uint32_t epochs, gold_epochs, batch, max_length, upsample, patience;
     double learning_rate, synthetic_learning_rate, gold_learning_rate, warmup, weight_decay, clip,
         dropout; /* dropout < 0: as config.json says */
-    double dev_share, label_smoothing, gce, layer_decay;
+    double dev_share, label_smoothing, gce, layer_decay, min_score;
     uint64_t seed;
     uint32_t precision; /* 0 fp32, 1 bf16, 2 what the CPU is fast in */
     bool gradient_checkpointing, crf;

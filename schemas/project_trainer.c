@@ -40,6 +40,7 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
         .label_smoothing = share(c, "label_smoothing", in->label_smoothing, 0, 0.9),
         .gce = share(c, "gce", in->gce, 0, 1),
         .layer_decay = nm_value_float(c, "trainer", 0, "layer_decay", in->layer_decay, 1, 0.1, 1),
+        .min_score = share(c, "min_score", in->min_score, 0, 1),
         .precision = (uint32_t)nm_value_one_of(c, "trainer", 0, "precision", in->precision, 2, precisions, 3),
         .gradient_checkpointing = in->gradient_checkpointing != NULL && *in->gradient_checkpointing,
         .crf = in->crf != NULL && *in->crf,

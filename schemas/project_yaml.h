@@ -113,7 +113,7 @@ struct raw_trainer {
     bool *gradient_checkpointing, *crf;
     uint32_t *epochs, *gold_epochs, *batch, *max_length, *upsample, *patience;
     double *learning_rate, *synthetic_learning_rate, *gold_learning_rate, *warmup, *weight_decay, *clip, *dropout;
-    double *dev_share, *label_smoothing, *gce, *layer_decay;
+    double *dev_share, *label_smoothing, *gce, *layer_decay, *min_score;
     uint64_t *seed;
 };
 

@@ -98,6 +98,10 @@ class Serve(harness.Case):
         self.assertLess(int(metrics["nermill_batches_total"]), len(texts))
         self.assertEqual(metrics["nermill_texts_waiting"], "0")
 
+    def test_least_score(self):
+        self.serve("--min-score", "1")
+        self.assertEqual(self.call("POST", "/v1/tag", {"text": "the zinc"})[1]["entities"], [])
+
     def test_sigterm_ends_it(self):
         process = self.serve()
         idle = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

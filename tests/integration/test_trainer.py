@@ -84,6 +84,21 @@ class Train(TrainerCase):
         self.assertEqual(result.returncode, EXIT_SIGNAL, result.stderr)
         self.assert_fails(self.trainer("predict", "--model", out, "--sure", "0.5", words), EXIT_USAGE, "--sure")
 
+    def test_least_score(self):
+        """Nothing is as sure as 1: written into the model, and another one said."""
+        words = self.write("words.conll", "the\nzinc\n")
+        out = self.dir / "unsure"
+        args = self.train_args("unsure", "--min-score", "1")
+        self.assertEqual(self.trainer(*args).returncode, EXIT_OK)
+        self.assertEqual(json.loads((out / "config.json").read_text())["nermill_min_score"], 1)
+        predict = lambda *more: self.trainer("predict", "--model", out, "--format", "conll", *more, words).stdout
+        self.assertEqual(predict(), "the\tO\nzinc\tO\n\n")
+        self.assertEqual(predict("--min-score", "0.5"), "the\tO\nzinc\tB-Metal\n\n")
+        found = lambda *more: json.loads(self.trainer("evaluate", "--model", out, "--gold", self.gold_file, "--json", *more).stdout)["f1"]
+        self.assertEqual(found(), 0)
+        self.assertGreater(found("--min-score", "0"), 0.5)
+        self.assert_fails(self.trainer("predict", "--model", out, "--min-score", "2", words), EXIT_USAGE, "from 0 to 1")
+
     def test_seeds_and_comparison(self):
         args = self.train_args("seeds", "--gold", self.gold_file, "--seeds", "1,2")
         result = self.trainer(*args)

@@ -273,6 +273,11 @@ void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce)
     bert->loss = (struct nm_loss){.smoothing = smoothing, .gce = gce};
 }
 
+void nm_bert_set_min_score(struct nm_bert *bert, double min_score)
+{
+    bert->cfg.min_score = (float)min_score;
+}
+
 void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision)
 {
     bert->precision = precision;

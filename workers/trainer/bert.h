@@ -77,6 +77,9 @@ const struct nm_model_config *nm_bert_config(const struct nm_bert *bert);
 struct nm_params *nm_bert_params(struct nm_bert *bert);
 const struct nm_crf *nm_bert_crf(const struct nm_bert *bert); /* without a layer: what BIO says of the labels */
 
+/* nm_bert_set_min_score - for config.json: see struct nm_model_config. */
+void nm_bert_set_min_score(struct nm_bert *bert, double min_score);
+
 /* nm_bert_set_dropout - of hidden states and attention, for the trainings that follow and for config.json. */
 void nm_bert_set_dropout(struct nm_bert *bert, float p);
 

@@ -28,6 +28,7 @@ static const char help[] =
     "                 one entity a line; may be given more than once\n"
     "  --errors FILE  every mistake with its words, one JSON object a line; - for standard output after the scores\n"
     "  --constrained  score the best tags that are BIO, not each word's best\n"
+    "  --min-score X  only entities of this score and more (as the model says)\n"
     "  --json         one JSON object instead of the tables\n"
     "  --threads N    (as many as there are cores)\n";
 
@@ -36,6 +37,7 @@ struct arguments {
     char **seen; /* (n_seen) */
     size_t n_seen, threads;
     bool json, constrained;
+    double min_score; /* below 0: as the model says */
 };
 
 /* ---- mistakes --------------------------------------------------------------------------------- */
@@ -134,6 +136,8 @@ static int run(const struct arguments *a)
     if (err == NM_OK)
         err = nm_tagger_load(&tagger, a->model, a->threads, &diag);
     tagger.constrained = a->constrained;
+    if (a->min_score >= 0)
+        tagger.min_score = a->min_score;
     if (err == NM_OK)
         err = evaluate(a, &tagger, &gold, &known, &diag);
     nm_known_clean_up(&known);
@@ -144,15 +148,12 @@ static int run(const struct arguments *a)
 
 static int parse(int argc, char **argv, struct arguments *a)
 {
-    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
-                                            {"gold", required_argument, NULL, 'g'},
-                                            {"seen", required_argument, NULL, 's'},
-                                            {"errors", required_argument, NULL, 'e'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"constrained", no_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'}, {"gold", required_argument, NULL, 'g'},
+        {"seen", required_argument, NULL, 's'},  {"errors", required_argument, NULL, 'e'},
+        {"json", no_argument, NULL, 'j'},        {"threads", required_argument, NULL, 't'},
+        {"constrained", no_argument, NULL, 'c'}, {"min-score", required_argument, NULL, 'M'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     uint64_t threads = 0;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
@@ -165,7 +166,10 @@ static int parse(int argc, char **argv, struct arguments *a)
             a->errors = optarg;
         else if (o == 'c')
             a->constrained = true;
-        else if (o == 'j')
+        else if (o == 'M') {
+            if (!nm_option_share(optarg, &a->min_score))
+                return nm_command_usage("evaluate", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
+        } else if (o == 'j')
             a->json = true;
         else if (o == 't') {
             if (!nm_option_count(optarg, 4096, &threads))
@@ -186,7 +190,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 
 int nm_command_evaluate(int argc, char **argv)
 {
-    struct arguments a = {.seen = calloc((size_t)argc, sizeof(char *))};
+    struct arguments a = {.min_score = -1, .seen = calloc((size_t)argc, sizeof(char *))};
     if (a.seen == NULL)
         return NM_EXIT_FAILURE;
     int code = parse(argc, argv, &a);

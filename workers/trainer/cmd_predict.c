@@ -26,6 +26,7 @@ static const char help[] =
     "                 conll: a word a line, blank lines between sentences\n"
     "                 (files that end in .conll, .tsv or .iob are conll, those in .jsonl are jsonl)\n"
     "  --constrained  the best tags that are BIO (no I- without its B-), not each word's best\n"
+    "  --min-score X  only entities of this score and more (as the model says)\n"
     "  --sure X       of conll: words whose tag is less probable than X, and entities that have one, are masked "
     "(-);\n"
     "                 train on the result, and the model teaches itself what it is sure of\n"
@@ -90,13 +91,19 @@ static enum nm_predict_input input_of(const char *option, const char *path)
 
 int nm_command_predict(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'}, {"format", required_argument, NULL, 'f'},
-        {"input", required_argument, NULL, 'i'}, {"threads", required_argument, NULL, 't'},
-        {"scores", no_argument, NULL, 's'},      {"constrained", no_argument, NULL, 'c'},
-        {"sure", required_argument, NULL, 'S'},  {"precision", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},        {0}};
-    struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN};
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"input", required_argument, NULL, 'i'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"scores", no_argument, NULL, 's'},
+                                            {"constrained", no_argument, NULL, 'c'},
+                                            {"min-score", required_argument, NULL, 'M'},
+                                            {"sure", required_argument, NULL, 'S'},
+                                            {"precision", required_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN,
+                           .min_score = -1};
     const char *model = NULL, *input = NULL;
     uint64_t threads = 0;
     enum nm_precision precision = NM_FP32;
@@ -107,7 +114,10 @@ int nm_command_predict(int argc, char **argv)
             p.scores = true;
         else if (o == 'c')
             p.constrained = true;
-        else if (o == 'S') {
+        else if (o == 'M') {
+            if (!nm_option_share(optarg, &p.min_score))
+                return nm_command_usage("predict", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
+        } else if (o == 'S') {
             if (!nm_option_real(optarg, &p.sure) || p.sure < 0 || p.sure > 1)
                 return nm_command_usage("predict", "--sure: \"%s\" is not a number from 0 to 1", optarg);
         } else if (o == 'f') {

@@ -19,6 +19,7 @@ static const char help[] =
     "  --bind A       an IPv4 or IPv6 address (127.0.0.1)\n"
     "  --port N       (8080; 0: any free one, which it prints)\n"
     "  --constrained  the best tags that are BIO, not each word's best\n"
+    "  --min-score X  only entities of this score and more (as the model says)\n"
     "  --threads N    (as many as there are cores)\n"
     "  --precision P  fp32 or bf16 (fp32)\n";
 
@@ -30,7 +31,8 @@ static void say_ready(uint16_t port)
     fflush(stdout);
 }
 
-static int run(struct nm_serve *serve, size_t threads, enum nm_precision precision, bool constrained)
+static int run(struct nm_serve *serve, size_t threads, enum nm_precision precision, bool constrained,
+               double min_score)
 {
     struct nm_diag diag = {""};
     struct nm_tagger tagger = {0};
@@ -38,6 +40,8 @@ static int run(struct nm_serve *serve, size_t threads, enum nm_precision precisi
     if (err == NM_OK)
         nm_bert_set_precision(tagger.bert, precision);
     tagger.constrained = constrained;
+    if (min_score >= 0)
+        tagger.min_score = min_score;
     serve->tagger = &tagger;
     serve->stop = &nm_command_stop;
     serve->ready = say_ready;
@@ -52,15 +56,20 @@ static int run(struct nm_serve *serve, size_t threads, enum nm_precision precisi
 
 int nm_command_serve(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'},   {"bind", required_argument, NULL, 'b'},
-        {"port", required_argument, NULL, 'p'},    {"constrained", no_argument, NULL, 'c'},
-        {"threads", required_argument, NULL, 't'}, {"precision", required_argument, NULL, 'P'},
-        {"help", no_argument, NULL, 'h'},          {0}};
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"bind", required_argument, NULL, 'b'},
+                                            {"port", required_argument, NULL, 'p'},
+                                            {"constrained", no_argument, NULL, 'c'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"precision", required_argument, NULL, 'P'},
+                                            {"min-score", required_argument, NULL, 'M'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     struct nm_serve serve = {.bind = "127.0.0.1", .port = 8080};
     enum nm_precision precision = NM_FP32;
     uint64_t threads = 0, port = serve.port;
     bool constrained = false;
+    double min_score = -1;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
             serve.model = optarg;
@@ -74,6 +83,8 @@ int nm_command_serve(int argc, char **argv)
             return nm_command_usage("serve", "--threads: \"%s\" is not a number in its range", optarg);
         else if (o == 'P' && !nm_option_precision(optarg, &precision))
             return nm_command_usage("serve", "--precision: \"%s\" is neither fp32 nor bf16", optarg);
+        else if (o == 'M' && !nm_option_share(optarg, &min_score))
+            return nm_command_usage("serve", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
         else if (o == 'h') {
             fputs(help, stdout);
             return NM_EXIT_OK;
@@ -85,5 +96,5 @@ int nm_command_serve(int argc, char **argv)
     if (serve.model == NULL)
         return nm_command_usage("serve", "--model is missing");
     serve.port = (uint16_t)port;
-    return run(&serve, (size_t)threads, precision, constrained);
+    return run(&serve, (size_t)threads, precision, constrained, min_score);
 }

@@ -79,6 +79,11 @@ bool nm_option_real(const char *text, double *value)
     return end != text && *end == '\0' && isfinite(*value);
 }
 
+bool nm_option_share(const char *text, double *value)
+{
+    return nm_option_real(text, value) && *value >= 0 && *value <= 1;
+}
+
 bool nm_option_precision(const char *text, enum nm_precision *value)
 {
     *value = strcmp(text, "bf16") == 0 ? NM_BF16 : NM_FP32;

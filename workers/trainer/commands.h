@@ -32,6 +32,7 @@ int nm_command_usage(const char *command, const char *fmt, ...) __attribute__((f
 /* Numbers of options: false where the text is no number or out of range. */
 bool nm_option_count(const char *text, uint64_t max, uint64_t *value);
 bool nm_option_real(const char *text, double *value);
+bool nm_option_share(const char *text, double *value); /* 0 to 1 */
 bool nm_option_precision(const char *text, enum nm_precision *value);
 
 /* nm_command_print_scores - a table for people, or one JSON object. */

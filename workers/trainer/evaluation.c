@@ -167,25 +167,18 @@ static bool is_masked(const struct nm_span *span, const int32_t *gold)
     return false;
 }
 
-static float mean_score(const struct nm_span *span, const float *scores)
-{
-    float sum = 0;
-    for (size_t i = span->start; i < span->end && scores != NULL; i++)
-        sum += scores[i];
-    return sum / (float)(span->end - span->start);
-}
-
 static void report(struct nm_evaluation *e, const struct nm_sentence *sentence, const struct nm_span *gold,
                    const struct nm_span *predicted, const float *scores)
 {
-    const struct nm_mistake m = {.kind = gold == NULL                    ? NM_MISTAKE_SPURIOUS
-                                         : predicted == NULL             ? NM_MISTAKE_MISSED
-                                         : gold->type != predicted->type ? NM_MISTAKE_TYPE
-                                                                         : NM_MISTAKE_BOUNDARY,
-                                 .gold = gold,
-                                 .predicted = predicted,
-                                 .sentence = sentence,
-                                 .score = predicted != NULL ? mean_score(predicted, scores) : 0};
+    const struct nm_mistake m = {
+        .kind = gold == NULL                    ? NM_MISTAKE_SPURIOUS
+                : predicted == NULL             ? NM_MISTAKE_MISSED
+                : gold->type != predicted->type ? NM_MISTAKE_TYPE
+                                                : NM_MISTAKE_BOUNDARY,
+        .gold = gold,
+        .predicted = predicted,
+        .sentence = sentence,
+        .score = predicted != NULL && scores != NULL ? nm_metrics_span_score(scores, predicted) : 0};
     e->mistakes[m.kind]++;
     if (e->mistake != NULL)
         e->mistake(e->arg, &m);

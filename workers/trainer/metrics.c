@@ -29,6 +29,14 @@ size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans)
     return find_spans(tags, n, false, spans);
 }
 
+float nm_metrics_span_score(const float *scores, const struct nm_span *span)
+{
+    float sum = 0;
+    for (size_t i = span->start; i < span->end; i++)
+        sum += scores[i];
+    return sum / (float)(span->end - span->start);
+}
+
 size_t nm_metrics_spans_iob2(const int32_t *tags, size_t n, struct nm_span *spans)
 {
     return find_spans(tags, n, true, spans);

@@ -56,6 +56,9 @@ size_t nm_metrics_spans(const int32_t *tags, size_t n, struct nm_span *spans);
  * and an I- that continues none of its type is no part of any. */
 size_t nm_metrics_spans_iob2(const int32_t *tags, size_t n, struct nm_span *spans);
 
+/* nm_metrics_span_score - the mean of its words' scores. */
+float nm_metrics_span_score(const float *scores, const struct nm_span *span);
+
 struct nm_score {
     size_t correct, predicted, gold;
     double precision, recall, f1; /* 0 where undefined */

@@ -17,6 +17,8 @@ struct reader {
     struct nm_diag *diag;
 };
 
+#define MIN_SCORE "nermill_min_score"
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 static enum nm_err read_size(const struct reader *r, const char *key, size_t otherwise, int limit, size_t *out)
@@ -183,6 +185,8 @@ static enum nm_err read_numbers(const struct reader *r, struct nm_model_config *
         err = read_number(r, "classifier_dropout", cfg->hidden_dropout, 1.0, &cfg->classifier_dropout);
     if (err == NM_OK)
         err = read_number(r, "initializer_range", 0.02F, 100.0, &cfg->initializer_range);
+    if (err == NM_OK)
+        err = read_number(r, MIN_SCORE, 0, 1.0 + 1e-6, &cfg->min_score);
     return err;
 }
 
@@ -243,18 +247,21 @@ static json_t *make_json(const struct nm_model_config *cfg)
         (void)json_object_set_new(id2label, key, json_string(cfg->labels[i]));
         (void)json_object_set_new(label2id, cfg->labels[i], json_integer((json_int_t)i));
     }
-    return json_pack("{s:[s], s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o}",
-                     "architectures", "BertForTokenClassification", "model_type", "bert", "hidden_act", "gelu",
-                     "position_embedding_type", "absolute", "vocab_size", (json_int_t)cfg->vocab_size, "hidden_size",
-                     (json_int_t)cfg->hidden_size, "num_hidden_layers", (json_int_t)cfg->n_layers,
-                     "num_attention_heads", (json_int_t)cfg->n_heads, "intermediate_size",
-                     (json_int_t)cfg->intermediate_size, "max_position_embeddings", (json_int_t)cfg->max_positions,
-                     "type_vocab_size", (json_int_t)cfg->n_types, "pad_token_id", 0, "layer_norm_eps",
-                     number(cfg->layer_norm_eps), "hidden_dropout_prob", number(cfg->hidden_dropout),
-                     "attention_probs_dropout_prob", number(cfg->attention_dropout), "classifier_dropout",
-                     number(cfg->classifier_dropout), "initializer_range", number(cfg->initializer_range), "id2label",
-                     id2label, "label2id", label2id);
+    json_t *root =
+        json_pack("{s:[s], s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, "
+                  "s:o}",
+                  "architectures", "BertForTokenClassification", "model_type", "bert", "hidden_act", "gelu",
+                  "position_embedding_type", "absolute", "vocab_size", (json_int_t)cfg->vocab_size, "hidden_size",
+                  (json_int_t)cfg->hidden_size, "num_hidden_layers", (json_int_t)cfg->n_layers, "num_attention_heads",
+                  (json_int_t)cfg->n_heads, "intermediate_size", (json_int_t)cfg->intermediate_size,
+                  "max_position_embeddings", (json_int_t)cfg->max_positions, "type_vocab_size",
+                  (json_int_t)cfg->n_types, "pad_token_id", 0, "layer_norm_eps", number(cfg->layer_norm_eps),
+                  "hidden_dropout_prob", number(cfg->hidden_dropout), "attention_probs_dropout_prob",
+                  number(cfg->attention_dropout), "classifier_dropout", number(cfg->classifier_dropout),
+                  "initializer_range", number(cfg->initializer_range), "id2label", id2label, "label2id", label2id);
+    if (root != NULL && cfg->min_score > 0) /* others need not know of it */
+        (void)json_object_set_new(root, MIN_SCORE, number(cfg->min_score));
+    return root;
 }
 
 enum nm_err nm_model_config_write(const char *dir, const struct nm_model_config *cfg, struct nm_diag *diag)

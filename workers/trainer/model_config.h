@@ -23,8 +23,9 @@ struct nm_model_config {
     float classifier_dropout; /* hidden_dropout where the file has none */
     float initializer_range;
     size_t n_labels;
-    char **labels; /* n_labels names, by id; owned */
-    bool crf;      /* has a CRF layer: no key of config.json, NM_CRF_FILE stands beside it */
+    char **labels;   /* n_labels names, by id; owned */
+    float min_score; /* of an entity that counts (tagger.h), a key of our own; 0: any does */
+    bool crf;        /* has a CRF layer: no key of config.json, NM_CRF_FILE stands beside it */
 };
 
 /* nm_model_config_read - DIR/config.json.  Labels are those of id2label, or LABEL_0, LABEL_1 where it has

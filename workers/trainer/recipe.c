@@ -50,6 +50,7 @@ static const struct nm_recipe_field fields[] = {
     REAL("gce", gce, 0, 1, "q of generalised cross-entropy, for noisy labels; 0: off (0)"),
     {"crf", NM_RECIPE_CHOICE, offsetof(struct nm_recipe, crf), 0, 1, off_on, "on",
      "a CRF layer with BIO constraints behind the classifier (off)"},
+    REAL("min-score", min_score, 0, 1, "of an entity that counts: the mean probability of its words (0)"),
     REAL("layer-decay", layer_decay, 0.1, 1, "a layer's rate, of the rate of the one above it (1)"),
 };
 enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };

@@ -40,6 +40,7 @@ struct nm_recipe {
     double gce;         /* q of generalised cross-entropy (Zhang, Sabuncu 2018); 0: cross-entropy */
     uint64_t precision; /* of the products: enum nm_precision, or NM_PRECISION_AUTO */
     uint64_t crf;       /* 1: a CRF layer with BIO constraints behind the classifier: see crf.h */
+    double min_score;   /* what the tagger finds counts from this mean probability of its words' tags on; 0: all */
     double layer_decay; /* a layer's rate is that of the one above times this; 1: the same for all */
 };
 

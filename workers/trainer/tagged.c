@@ -34,14 +34,6 @@ void nm_tagged_clean_up(struct nm_tagged *tagged)
     *tagged = (struct nm_tagged){0};
 }
 
-static float mean(const float *scores, const struct nm_span *span)
-{
-    float sum = 0;
-    for (size_t i = span->start; i < span->end; i++)
-        sum += scores[i];
-    return sum / (float)(span->end - span->start);
-}
-
 json_t *nm_tagged_json(const struct nm_tagged *tagged, const struct nm_tagset *types, const struct nm_span *spans,
                        size_t n, const float *scores)
 {
@@ -54,7 +46,7 @@ json_t *nm_tagged_json(const struct nm_tagged *tagged, const struct nm_tagset *t
                               json_pack("{s:I, s:I, s:s, s:o, s:f}", "start", (json_int_t)first, "end",
                                         (json_int_t)first + (json_int_t)length, "type", types->types[spans[i].type],
                                         "text", json_stringn(tagged->text + start, end - start), "score",
-                                        (double)mean(scores, &spans[i])));
+                                        (double)nm_metrics_span_score(scores, &spans[i])));
     }
     json_t *root = tagged->object != NULL ? json_copy(tagged->object) : json_object();
     json_object_set_new(root, "text", json_stringn(tagged->text, tagged->len));

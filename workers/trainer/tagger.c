@@ -43,6 +43,7 @@ static enum nm_err set_up(struct nm_tagger *tagger, struct nm_diag *diag)
     enum nm_err err = nm_tagger_check_vocabulary(tagger->bert, tagger->wp, tagger->where, diag);
     if (err != NM_OK)
         return err;
+    tagger->min_score = (double)cfg->min_score;
     return nm_tagset_init(&tagger->tagset, (const char *const *)cfg->labels, cfg->n_labels, tagger->where, diag);
 }
 
@@ -287,25 +288,52 @@ static enum nm_err add_sentence(struct run *r, const struct nm_sentence *s, size
     return err;
 }
 
+/* Entities below min_score: their words are outside of any. */
+static enum nm_err drop_unsure(const struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n,
+                               int32_t *tags, float *scores)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++)
+        longest = sentences[i].n > longest ? sentences[i].n : longest;
+    struct nm_span *spans = malloc((longest + 1) * sizeof(*spans));
+    for (size_t s = 0, at = 0; s < n && spans != NULL; at += sentences[s++].n) {
+        const size_t found = nm_metrics_spans(tags + at, sentences[s].n, spans);
+        for (size_t i = 0; i < found; i++) {
+            const bool counts = (double)nm_metrics_span_score(scores + at, &spans[i]) >= tagger->min_score;
+            for (size_t w = at + spans[i].start; w < at + spans[i].end && !counts; w++) {
+                tags[w] = NM_TAG_O;
+                scores[w] = 1 - scores[w];
+            }
+        }
+    }
+    free(spans);
+    return spans != NULL ? NM_OK : NM_ENOMEM;
+}
+
 enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n, int32_t *tags,
                           float *scores, struct nm_diag *diag)
 {
-    struct run r = {.tagger = tagger, .tags = tags, .scores = scores, .diag = diag};
+    struct run r = {.tagger = tagger, .tags = tags, .diag = diag};
     size_t words = 0, room = nm_bert_config(tagger->bert)->max_positions;
     if (room < 8)
         return nm_fail(diag, NM_EINVAL, "%s: %zu positions are too few to tag with", tagger->where, room);
     room -= 2;
     for (size_t i = 0; i < n; i++)
         words += sentences[i].n;
+    float *own = scores == NULL && tagger->min_score > 0 ? malloc((words + 1) * sizeof(*own)) : NULL;
+    r.scores = scores != NULL ? scores : own;
     r.word_token = malloc((words + 1) * sizeof(*r.word_token));
-    enum nm_err err = r.word_token != NULL ? NM_OK : NM_ENOMEM;
+    enum nm_err err = r.word_token != NULL && (r.scores != NULL || tagger->min_score <= 0) ? NM_OK : NM_ENOMEM;
     if (diag != NULL)
         diag->text[0] = '\0';
     for (size_t i = 0; i < n && err == NM_OK; i++)
         err = add_sentence(&r, &sentences[i], room);
     if (err == NM_OK)
         err = flush(&r);
+    if (err == NM_OK && tagger->min_score > 0)
+        err = drop_unsure(tagger, sentences, n, tags, r.scores);
     nm_pieces_clean_up(&r.pieces);
+    free(own);
     free(r.firsts);
     free(r.ids);
     free(r.seq_start);

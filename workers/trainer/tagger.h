@@ -20,6 +20,8 @@ struct nm_tagger {
     const char *where; /* the model's directory, borrowed: for messages */
     bool constrained;  /* set by the caller: the best tags that are BIO, not each word's best (crf.h);
                         * those of a model with a CRF layer always are */
+    double min_score;  /* of an entity: the mean probability of its words' tags; what is below is outside.  As the
+                        * model's config.json says; the caller may set another one */
     bool borrowed;     /* bert and wp are somebody else's */
 };
 
@@ -39,6 +41,7 @@ enum nm_err nm_tagger_check_vocabulary(const struct nm_bert *bert, const struct 
 
 /* nm_tagger_tag - tags (numbers of tagset) and, if scores is not NULL, their probabilities, for the words of
  * sentences[0..n) one after the other (their tags are not read).  A word without any token is O with score 1.
+ * The words of an entity below min_score are O, with what is left of their probability.
  * A sentence longer than the model is cut into windows that overlap, and each word is taken from the window
  * where it stands farther from the cut.  NM_ENOMEM and errors of nm_bert_forward.
  */

@@ -203,6 +203,8 @@ enum nm_err nm_trainer_load(struct trainer *tr, uint64_t recipe)
     if (err == NM_OK)
         err = load_model(tr, recipe, &options);
     if (err == NM_OK)
+        nm_bert_set_min_score(tr->bert, t->recipe.min_score);
+    if (err == NM_OK)
         err = nm_tagger_check_vocabulary(tr->bert, tr->wp, t->model, tr->diag);
     free(labels);
     free(label_of_tag);

@@ -92,6 +92,7 @@ void nm_training_take(struct nm_training *training, const struct nm_project_trai
     r->patience = p->patience;
     r->smoothing = p->label_smoothing;
     r->gce = p->gce;
+    r->min_score = p->min_score;
     r->crf = p->crf;
     r->layer_decay = p->layer_decay;
     r->epochs = p->epochs;
