@@ -1,6 +1,6 @@
-/* Any text as a corpus, as a tagger's file over it, and as a list: names are drawn, matched and put in place of
- * others, and whatever comes of it is in order: tokens on the text, mentions on tokens, tags that say what the
- * mentions say. */
+/* Any text as a corpus, as a tagger's file over it, as a list, and as phrases and decoys: names are drawn, matched
+ * and put in place of others, with all that may stand around them, and whatever comes of it is in order: tokens on
+ * the text, mentions on tokens, tags that say what the mentions say. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +95,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .prefer = (enum nm_prefer)(data[0] % 3)};
         struct nm_augment a = {
             .entities = entities, .from = {.path = paths[0]}, .copies = 3, .share = 0.5, .seed = data[0]};
+        struct nm_project_augmentation how = nm_project_augmentation_default();
+        how.asides = (data[0] & 128) != 0 ? paths[2] : NULL;
+        how.decoys = (data[0] & 64) != 0 ? paths[2] : NULL;
+        if (how.asides != NULL || how.decoys != NULL)
+            a.surface = &how;
         struct nm_dictionary *from_d = &d;
         struct nm_augment *from_a = &a;
         diag.text[0] = '\0';
