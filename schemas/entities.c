@@ -358,6 +358,14 @@ size_t nm_entities_type_count(const struct nm_entities *e)
     return e->n_types;
 }
 
+size_t nm_entities_type_find(const struct nm_entities *e, const char *name, size_t len)
+{
+    for (size_t i = 0; i < e->n_types; i++)
+        if (strlen(e->types[i]) == len && memcmp(e->types[i], name, len) == 0)
+            return i;
+    return NM_ENTITIES_NONE;
+}
+
 const char *nm_entities_type_name(const struct nm_entities *e, size_t type)
 {
     return type < e->n_types ? e->types[type] : NULL;

@@ -52,6 +52,8 @@ size_t nm_entities_find(const struct nm_entities *entities, size_t type, const c
 
 size_t nm_entities_type_count(const struct nm_entities *entities);
 const char *nm_entities_type_name(const struct nm_entities *entities, size_t type);
+/* nm_entities_type_find - the index of the type of that name; NM_ENTITIES_NONE: there is none. */
+size_t nm_entities_type_find(const struct nm_entities *entities, const char *name, size_t len);
 size_t nm_entities_duplicates(const struct nm_entities *entities); /* lines that repeated an entity of their type */
 
 #endif

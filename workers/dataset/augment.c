@@ -86,26 +86,16 @@ static enum nm_err learn(struct augmenting *a, const struct nm_import *import, s
 /* ---- a copy ----------------------------------------------------------------------------------------------------
  */
 
-static const struct nm_typed_names *list_of(const struct augmenting *a, struct nm_str type)
-{
-    for (size_t i = 0; i < nm_entities_type_count(a->augment->entities); i++) {
-        const char *name = nm_entities_type_name(a->augment->entities, i);
-        if (strlen(name) == type.len && memcmp(name, type.ptr, type.len) == 0)
-            return &a->lists[i];
-    }
-    return NULL;
-}
-
 /* A name in place of a mention, whose own name, case aside, it is not; NULL: there is no other one. */
 static const struct nm_entity *draw(const struct augmenting *a, const struct nm_msg_sample *sample,
                                     const struct nm_msg_mention *m, struct nm_rng *rng)
 {
     const struct nm_entities *entities = a->augment->entities;
-    const struct nm_typed_names *list = list_of(a, m->type);
+    const size_t type = nm_entities_type_find(entities, m->type.ptr, m->type.len);
+    const struct nm_typed_names *list = type != NM_ENTITIES_NONE ? &a->lists[type] : NULL;
     if (list == NULL || list->n == 0)
         return NULL;
-    size_t own =
-        nm_entities_find(entities, (size_t)(list - a->lists), sample->text.ptr + m->start, m->end - m->start);
+    size_t own = nm_entities_find(entities, type, sample->text.ptr + m->start, m->end - m->start);
     size_t at = (size_t)nm_rng_below(rng, list->n);
     if (list->names[at] == own)
         at = (at + 1) % list->n;

@@ -46,12 +46,8 @@ static enum nm_err take_type(const struct reading *r, struct nm_str *text, size_
     if (colon == NULL || memchr(text->ptr, '*', (size_t)(colon - text->ptr)) != NULL)
         return NM_OK;
     const struct nm_str name = trim((struct nm_str){text->ptr, (size_t)(colon - text->ptr)});
-    for (size_t i = 0; i < nm_entities_type_count(r->entities); i++) {
-        const char *known = nm_entities_type_name(r->entities, i);
-        if (strlen(known) == name.len && memcmp(known, name.ptr, name.len) == 0)
-            *type = i;
-    }
-    if (*type == NM_ENTITIES_ANY)
+    *type = nm_entities_type_find(r->entities, name.ptr, name.len);
+    if (*type == NM_ENTITIES_NONE)
         return nm_fail(r->diag, NM_EFORMAT, "%s:%zu: '%.*s' is no type of the lists: what stands before ':' is one",
                        r->path, r->line, (int)name.len, name.ptr);
     *text = trim((struct nm_str){colon + 1, text->len - (size_t)(colon + 1 - text->ptr)});

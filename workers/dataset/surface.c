@@ -173,16 +173,6 @@ static void put_abbreviation(const struct drawing *d, size_t type, const struct 
 
 /* ---- spots ----------------------------------------------------------------------------------------------------- */
 
-static size_t type_of(const struct nm_surface *s, struct nm_str name)
-{
-    for (size_t i = 0; i < nm_entities_type_count(s->parts.entities); i++) {
-        const char *type = nm_entities_type_name(s->parts.entities, i);
-        if (strlen(type) == name.len && memcmp(type, name.ptr, name.len) == 0)
-            return i;
-    }
-    return NM_ENTITIES_ANY;
-}
-
 /* A frame that may stand around a mention of the type, each as likely; NULL: none. */
 static const struct nm_phrase *draw_frame(const struct drawing *d, size_t type)
 {
@@ -206,7 +196,7 @@ static struct nm_str put_mention(const struct drawing *d, const struct nm_msg_me
     const struct nm_msg_sample *from = d->draft->source;
     const struct nm_surface *s = d->s;
     struct nm_str name = {from->text.ptr + m->start, m->end - m->start};
-    if (happens(d, s->parts.how->share) && type != NM_ENTITIES_ANY && s->decks[type].n > 0) {
+    if (happens(d, s->parts.how->share) && type != NM_ENTITIES_NONE && s->decks[type].n > 0) {
         const size_t number = s->parts.names[type].names[nm_deck_deal(&s->decks[type])];
         name = text_of(nm_entities_get(s->parts.entities, number));
         nm_draft_name(d->draft, name.ptr, name.len, m->type);
@@ -221,7 +211,7 @@ static struct nm_str put_mention(const struct drawing *d, const struct nm_msg_me
 static void draw_mention(const struct drawing *d, const struct nm_msg_mention *m)
 {
     const struct nm_project_augmentation *how = d->s->parts.how;
-    const size_t type = type_of(d->s, m->type);
+    const size_t type = nm_entities_type_find(d->s->parts.entities, m->type.ptr, m->type.len);
     if (nm_mention_masked(m)) {
         nm_draft_keep(d->draft, m);
         return;
@@ -232,7 +222,7 @@ static void draw_mention(const struct drawing *d, const struct nm_msg_mention *m
     const struct nm_str name = put_mention(d, m, type);
     const double what = nm_rng_unit(d->rng);
     if (what < how->coordinate) {
-        if (type != NM_ENTITIES_ANY && d->s->decks[type].n > 0)
+        if (type != NM_ENTITIES_NONE && d->s->decks[type].n > 0)
             put_row(d, type);
     } else if (what < how->coordinate + how->abbreviate) {
         put_abbreviation(d, type, m, name);
