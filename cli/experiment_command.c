@@ -199,7 +199,7 @@ static void command_cell(const struct nm_exp *x, const struct nm_exp_step *step,
         add(c, "--threads");
         add(c, "%" PRIu32, x->e->threads);
         add(c, "--min-score");
-        add(c, "%.9g", nm_experiment_min_score(x->e, step->variant));
+        add(c, "%.9g", nm_exp_min_score(x, model, step->variant));
         add(c, "--input");
         add(c, "conll");
         add(c, "--format");

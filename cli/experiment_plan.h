@@ -99,6 +99,10 @@ enum nm_err nm_exp_product(const struct nm_exp *x, const struct nm_exp_step *ste
 enum nm_err nm_exp_path(const struct nm_exp *x, const char *dir, const char *key, const char *suffix,
                         char path[NM_FILE_PATH]);
 
+/* nm_exp_min_score - of the entities that count in a variant's cell with that model: trainer.min_score, of taggers
+ * that have seen synthetic sentences alone. */
+double nm_exp_min_score(const struct nm_exp *x, const struct nm_exp_step *model, uint32_t variant);
+
 /* nm_exp_cell_label - "then K=all n=1000 N=100 draw=1 seed=13", with the ablation's name before it.
  * nm_exp_step_label - of a step for people. */
 void nm_exp_cell_label(const struct nm_exp *x, const struct nm_exp_cell *cell, char *out, size_t size);

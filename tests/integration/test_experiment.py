@@ -107,10 +107,12 @@ class Grid(ExperimentCase):
         for (variant, arm, gold), key in keys.items():
             self.assertEqual(key == keys["base", arm, gold], variant == "base" or arm == "gold", (variant, arm))
         bought = len(llm.bodies)
-        sure = self.write("sure.yaml", path.read_text() + "  - {name: sure, arms: [synthetic], set: {trainer: {min_score: 1}}}\n")
+        sure = self.write("sure.yaml", path.read_text() + "  - {name: sure, arms: [gold, synthetic], set: {trainer: {min_score: 1}}}\n")
         self.run_whole(sure, "--state", self.dir / "tiny.run", "--keep-models")
-        self.assertEqual([c["scores"]["f1"] for c in json.loads((self.dir / "tiny.run" / "devel" / "results.json").read_text())["cells"]
-                          if c["variant"] == "sure"], [0])
+        cells = json.loads((self.dir / "tiny.run" / "devel" / "results.json").read_text())["cells"]
+        self.assertEqual([c["scores"]["f1"] for c in cells if (c["variant"], c["arm"]) == ("sure", "synthetic")], [0])
+        gold = lambda variant: {c["key"] for c in cells if (c["variant"], c["arm"]) == (variant, "gold")}
+        self.assertEqual(gold("sure"), gold("base"))  # which has not learnt from synthetic sentences
         path.write_text(path.read_text().replace("asides: asides.txt", "asides: other.txt"))
         self.assertEqual(self.run_whole(path, "--only", "base synthetic*").count("cell synthetic"), 1)
         self.assertEqual(len(llm.bodies), bought)
