@@ -9,19 +9,16 @@
 #include "workers/dataset/export.h"
 
 static const char text[] =
-    "OUT has FILE's sentences and, behind them, the copies.  Of each copy at least one mention is another name of "
-    "its\n"
-    "list, cut into words as FILE's words are; copies that come out like a sentence already there are left out.\n"
+    "OUT has FILE's sentences and, behind them, the copies, in which mentions are other names of their list, at "
+    "least\n"
+    "one of them, cut into words as FILE's words are.  Copies like a sentence already there are left out.\n"
     "Source: Dai and Adel 2020, mention replacement.\n"
     "\n"
-    "--surface, and every option below it in this list, gives the copies the surface form of real text, too: around\n"
-    "mentions asides (\"(n = 12)\"), rows (\"A, B and C\", \"A/B\"), short forms in parentheses, frames (\"acute "
-    "*\");\n"
-    "decoys are replaced by others, and a mention that is a part of a longer decoy is none.  docs/datasets.md has "
-    "the\n"
-    "forms of both files.  The same seed, lists and FILE give the same copies; those of --copies N are among those "
-    "of\n"
-    "N + 1.\n";
+    "--surface, and every option below it, gives the copies the surface form of real text: around mentions asides\n"
+    "(\"(n = 12)\"), rows (\"A, B and C\", \"A/B\"), short forms in parentheses, frames (\"acute *\"); decoys are\n"
+    "others, and a mention that is a part of a longer decoy is none.  docs/datasets.md has the forms of both files.\n"
+    "\n"
+    "The same seed, lists and FILE give the same copies; those of --copies N are among those of N + 1.\n";
 
 /* What the command line said: of a share NULL where it did not. */
 struct said {
