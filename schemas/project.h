@@ -197,7 +197,7 @@ struct nm_project_trainer {
     char *model;      /* a Hugging Face directory; ${VAR} is replaced from the environment */
     char *gold_train; /* CoNLL file for the recipes that train on gold, too; NULL: none */
     uint32_t recipe;  /* 0 synthetic, 1 then, 2 joint, 3 gold: workers/trainer/recipe.h says what each field means */
-    uint32_t epochs, gold_epochs, batch, max_length, upsample, patience;
+    uint32_t epochs, gold_epochs, gold_steps, batch, max_length, upsample, patience;
     double learning_rate, synthetic_learning_rate, gold_learning_rate, warmup, weight_decay, clip,
         dropout; /* dropout < 0: as config.json says */
     double dev_share, label_smoothing, gce, layer_decay, min_score;

@@ -111,7 +111,7 @@ struct raw_augmentation {
 struct raw_trainer {
     char *model, *gold_train, *recipe, *precision;
     bool *gradient_checkpointing, *crf;
-    uint32_t *epochs, *gold_epochs, *batch, *max_length, *upsample, *patience;
+    uint32_t *epochs, *gold_epochs, *gold_steps, *batch, *max_length, *upsample, *patience;
     double *learning_rate, *synthetic_learning_rate, *gold_learning_rate, *warmup, *weight_decay, *clip, *dropout;
     double *dev_share, *label_smoothing, *gce, *layer_decay, *min_score;
     uint64_t *seed;

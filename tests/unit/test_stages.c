@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "workers/trainer/checkpoint.h"
 #include "workers/trainer/stages.h"
 
 static struct nm_stages stages_of(enum nm_mix mix, size_t n_synthetic, size_t n_gold, double dev_share)
@@ -64,6 +65,34 @@ static void test_rates(void **state)
         assert_float_equal(s.at[s.n - 1].lr, mixes[i].last, 1e-12);
         nm_stages_clean_up(&s);
     }
+}
+
+/* Little gold is passed over more often, much gold as often as is asked for; a checkpoint has room for the losses. */
+static void test_gold_steps(void **state)
+{
+    (void)state;
+    static const struct {
+        enum nm_mix mix;
+        size_t n_gold, steps, epochs;
+    } cases[] = {{NM_MIX_GOLD, 20, 40, 20},          {NM_MIX_GOLD, 25, 42, 14},     {NM_MIX_GOLD, 200, 60, 3},
+                 {NM_MIX_THEN, 20, 30 + 40, 3 + 20}, {NM_MIX_SYNTHETIC, 20, 30, 3}, {NM_MIX_JOINT, 20, 3 * 18, 3}};
+    struct nm_recipe recipe = nm_recipe_defaults();
+    struct nm_stages s;
+    struct nm_diag diag = {""};
+    recipe.batch = 10;
+    recipe.gold_steps = 40;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        recipe.mix = cases[i].mix;
+        assert_int_equal(nm_stages_init(&s, &recipe, 95, cases[i].n_gold, &diag), NM_OK);
+        assert_int_equal(s.steps, cases[i].steps);
+        assert_int_equal(s.epochs, cases[i].epochs);
+        nm_stages_clean_up(&s);
+    }
+    recipe.mix = NM_MIX_THEN;
+    recipe.gold_steps = 1000000;
+    assert_int_equal(nm_stages_init(&s, &recipe, 95, 20, &diag), NM_OK);
+    assert_int_equal(s.epochs, NM_CHECKPOINT_EPOCHS);
+    nm_stages_clean_up(&s);
 }
 
 /* What is held out is trained on in no stage, and every other gold sentence is. */
@@ -125,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages_of_each_mix),
         cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_gold_steps),
         cmocka_unit_test(test_held_out),
         cmocka_unit_test(test_shuffle),
         cmocka_unit_test(test_mixes_without_their_sentences),

@@ -30,6 +30,7 @@ struct nm_recipe {
     uint64_t seed;
     uint64_t mix; /* enum nm_mix */
     uint64_t gold_epochs;
+    uint64_t gold_steps; /* updates that gold has at least: of few sentences, more epochs */
     double synthetic_lr; /* of NM_MIX_SYNTHETIC, and of the synthetic passes of NM_MIX_THEN; 0: lr */
     double gold_lr;      /* of NM_MIX_THEN; 0: two fifths of lr */
     uint64_t

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/hash.h"
+#include "workers/trainer/checkpoint.h"
 
 /* A gold sentence is repeated at most so often where the mix is to say it: more only learns them by heart. */
 enum { UPSAMPLE_MAX = 64 };
@@ -78,6 +79,15 @@ static size_t upsample(const struct nm_recipe *r, size_t n_synthetic, size_t n_g
     return times < 1 ? 1 : times > UPSAMPLE_MAX ? UPSAMPLE_MAX : times;
 }
 
+/* Ten sentences in three epochs are three updates: far from anything learnt. */
+static size_t gold_epochs(const struct nm_recipe *r, size_t n_gold)
+{
+    const size_t per_epoch = (n_gold + (size_t)r->batch - 1) / (size_t)r->batch;
+    const size_t most = NM_CHECKPOINT_EPOCHS - (r->mix == NM_MIX_THEN ? (size_t)r->epochs : 0);
+    const size_t wanted = ((size_t)r->gold_steps + per_epoch - 1) / per_epoch;
+    return wanted <= r->gold_epochs ? (size_t)r->gold_epochs : wanted < most ? wanted : most;
+}
+
 static enum nm_err add_stages(struct nm_stages *stages, const struct nm_recipe *r, size_t n_synthetic,
                               const uint32_t *gold, size_t n_gold)
 {
@@ -90,12 +100,12 @@ static enum nm_err add_stages(struct nm_stages *stages, const struct nm_recipe *
         return add_stage(stages, r, n_synthetic, gold, n_gold, upsample(r, n_synthetic, n_gold), (size_t)r->epochs,
                          r->lr);
     case NM_MIX_GOLD:
-        return add_stage(stages, r, 0, gold, n_gold, 1, (size_t)r->gold_epochs, r->lr);
+        return add_stage(stages, r, 0, gold, n_gold, 1, gold_epochs(r, n_gold), r->lr);
     case NM_MIX_THEN:
         break;
     }
     enum nm_err err = add_stage(stages, r, n_synthetic, NULL, 0, 0, (size_t)r->epochs, synthetic_lr);
-    return err == NM_OK ? add_stage(stages, r, 0, gold, n_gold, 1, (size_t)r->gold_epochs, gold_lr) : err;
+    return err == NM_OK ? add_stage(stages, r, 0, gold, n_gold, 1, gold_epochs(r, n_gold), gold_lr) : err;
 }
 
 enum nm_err nm_stages_init(struct nm_stages *stages, const struct nm_recipe *recipe, size_t n_synthetic,

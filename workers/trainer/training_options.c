@@ -86,6 +86,7 @@ void nm_training_take(struct nm_training *training, const struct nm_project_trai
     r->mix = p->recipe;
     r->gold_epochs = p->gold_epochs;
     r->synthetic_lr = p->synthetic_learning_rate;
+    r->gold_steps = p->gold_steps;
     r->gold_lr = p->gold_learning_rate;
     r->upsample = p->upsample;
     r->dev_share = p->dev_share;
