@@ -56,8 +56,9 @@ class Train(TrainerCase):
 
     def test_predict_reads_standard_input_and_conll(self):
         out = self.trained()
-        result = self.trainer("predict", "--model", out, input="iron\n")
+        result = self.trainer("predict", "--model", out, "--timing", input="iron\n")
         self.assertEqual(result.stdout, "[iron|Metal]\n")
+        self.assertRegex(result.stderr, r"tagged 3 tokens in [0-9.]+ s: \d+ tokens/s")  # [CLS] iron [SEP]
         result = self.trainer("predict", "--model", out, "--input", "conll", "--format", "conll", "-", input="no\niron\n")
         self.assertEqual(result.stdout, "no\tO\niron\tB-Metal\n\n")
 

@@ -192,8 +192,9 @@ static void passes(void *arg)
 {
     const struct layer *l = arg;
     struct nm_linear_grad grad = {.dw = l->dw, .dbias = l->dbias, .dx = l->dx};
-    nm_linear_forward(the_team, l->y, l->x, l->w, l->bias, l->n, l->c, l->o);
-    nm_linear_gelu_forward(the_team, l->up, NULL, l->x, l->w, l->bias, l->n, l->c, l->o);
+    nm_linear_forward(the_team, l->y, l->x, (struct nm_weight){.values = l->w}, l->bias, l->n, l->c, l->o);
+    nm_linear_gelu_forward(the_team, l->up, NULL, l->x, (struct nm_weight){.values = l->w}, l->bias, l->n, l->c,
+                           l->o);
     nm_linear_backward(the_team, grad, l->dy, l->x, l->w, l->n, l->c, l->o);
     grad.add_dw = grad.add_dx = 1;
     nm_linear_backward(the_team, grad, l->dy, l->x, l->w, l->n, l->c, l->o);
@@ -216,7 +217,7 @@ static void assert_same(const char *what, const char *isa, const float *a, const
 static void check_layer(const struct nm_gemm *g, size_t threads, size_t n, size_t c, size_t o)
 {
     const size_t widest = c > o ? c : o;
-    const struct nm_team_options options = {threads, widest, c * o};
+    const struct nm_team_options options = {.n_threads = threads, .widest = widest, .largest = c * o};
     struct layer ours = make_layer(n, c, o, g->precision), blas = ours;
     blas.y = floats(n * o), blas.dx = floats(n * c), blas.dw = floats(o * c), blas.dbias = floats(o);
     blas.up = floats(n * o), blas.dup = floats(n * c), blas.dbelow = floats(c);

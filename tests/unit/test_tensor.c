@@ -100,7 +100,7 @@ static const struct nm_norm_kept kept_norm = {xhat, rstd};
 
 static double linear_loss(void)
 {
-    ON_TEAM(nm_linear_forward(team, y, x, w, bias, N, C, O));
+    ON_TEAM(nm_linear_forward(team, y, x, (struct nm_weight){.values = w}, bias, N, C, O));
     return dot(y, r, (size_t)N * O);
 }
 
@@ -124,8 +124,8 @@ static void linear(void)
 /* y = second (gelu(x w^T + bias)), the second layer's weights in residual (8, O) */
 static double gelu_loss(void)
 {
-    ON_TEAM(nm_linear_gelu_forward(team, y, slope, x, w, bias, N, C, O));
-    ON_TEAM(nm_linear_forward(team, xhat, y, residual, NULL, N, O, 8));
+    ON_TEAM(nm_linear_gelu_forward(team, y, slope, x, (struct nm_weight){.values = w}, bias, N, C, O));
+    ON_TEAM(nm_linear_forward(team, xhat, y, (struct nm_weight){.values = residual}, NULL, N, O, 8));
     return dot(xhat, r, (size_t)N * 8);
 }
 
@@ -141,14 +141,15 @@ static void linear_gelu(void)
     assert_slope("gelu second w", residual, dgamma, 8 * O, gelu_loss);
     /* without slopes the result is the same */
     memcpy(xhat, y, sizeof(float) * N * O);
-    ON_TEAM(nm_linear_gelu_forward(team, y, NULL, x, w, bias, N, C, O));
+    ON_TEAM(nm_linear_gelu_forward(team, y, NULL, x, (struct nm_weight){.values = w}, bias, N, C, O));
     for (size_t i = 0; i < N * O; i++)
         assert_float_equal(y[i], xhat[i], 1e-6);
 }
 
 static double norm_loss(void)
 {
-    ON_TEAM(nm_linear_norm_forward(team, y, kept_norm, x, w, bias, residual, norm, &drop, N, C, O));
+    ON_TEAM(nm_linear_norm_forward(team, y, kept_norm, x, (struct nm_weight){.values = w}, bias, residual, norm,
+                                   &drop, N, C, O));
     return dot(y, r, (size_t)N * O);
 }
 

@@ -449,7 +449,7 @@ static void test_long_sentences(void **state)
     struct nm_word words[N];
     int32_t tags[N + 4];
     float scores[N + 4];
-    if (nm_tagger_load(&tagger, path_of("learn"), 1, &diag) != NM_OK)
+    if (nm_tagger_load(&tagger, path_of("learn"), &(struct nm_tagger_options){.n_threads = 1}, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     for (size_t i = 0; i < N; i++)
         words[i] = i % 5 == 3   ? (struct nm_word){"\x01", 1}
@@ -470,7 +470,8 @@ static void test_long_sentences(void **state)
         }
     }
     nm_tagger_clean_up(&tagger);
-    assert_int_equal(nm_tagger_load(&tagger, base, 1, &diag), NM_EFORMAT); /* no BIO labels */
+    assert_int_equal(nm_tagger_load(&tagger, base, &(struct nm_tagger_options){.n_threads = 1}, &diag),
+                     NM_EFORMAT); /* no BIO labels */
 }
 
 static char *predict(enum nm_predict_format format, bool conll, const char *input, enum nm_err expected)
@@ -479,7 +480,7 @@ static char *predict(enum nm_predict_format format, bool conll, const char *inpu
     struct nm_diag diag = {""};
     char *out = NULL;
     size_t len = 0;
-    if (nm_tagger_load(&tagger, path_of("learn"), 1, &diag) != NM_OK)
+    if (nm_tagger_load(&tagger, path_of("learn"), &(struct nm_tagger_options){.n_threads = 1}, &diag) != NM_OK)
         fail_msg("%s", diag.text);
     FILE *in = fmemopen((void *)(uintptr_t)input, strlen(input), "r"), *sink = open_memstream(&out, &len);
     const struct nm_predict p = {.tagger = &tagger,

@@ -25,8 +25,8 @@ static enum nm_err check_sequences(const struct nm_bert *b, const struct nm_batc
     return NM_OK;
 }
 
-static enum nm_err check_batch(const struct nm_bert *b, const struct nm_batch *batch, size_t *max_len,
-                               struct nm_diag *diag)
+enum nm_err nm_bert_check_batch(const struct nm_bert *b, const struct nm_batch *batch, size_t *max_len,
+                                struct nm_diag *diag)
 {
     enum nm_err err = check_sequences(b, batch, max_len, diag);
     if (err != NM_OK)
@@ -133,9 +133,14 @@ static size_t arena_for(struct nm_bert *b, bool train, const struct nm_bert_exte
     return max_size(first, b->arena_used);
 }
 
+enum nm_err nm_bert_space_for(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag)
+{
+    return grow_arena(bert, arena_for(bert, !bert->inference, extent), extent->n_tokens, diag);
+}
+
 enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag)
 {
-    enum nm_err err = grow_arena(bert, arena_for(bert, !bert->inference, extent), extent->n_tokens, diag);
+    enum nm_err err = nm_bert_space_for(bert, extent, diag);
     if (err != NM_OK)
         return err;
     nm_floats_touch(bert->arena, bert->arena_cap);
@@ -223,7 +228,7 @@ enum nm_err nm_bert_set_up(struct nm_bert *b, const struct nm_batch *batch, bool
                            struct nm_attention *att_last, struct nm_diag *diag)
 {
     struct nm_bert_extent x = {.n_tokens = batch->n_tokens};
-    enum nm_err err = check_batch(b, batch, &x.max_len, diag);
+    enum nm_err err = nm_bert_check_batch(b, batch, &x.max_len, diag);
     if (err != NM_OK)
         return err;
     *att = (struct nm_attention){.n_seqs = batch->n_seqs,

@@ -116,7 +116,7 @@ static bool make_params(struct nm_bert *b)
     b->params.n = count.n;
     b->params.total = count.at;
     b->params.at = calloc(count.n, sizeof *b->params.at);
-    b->params.data = nm_floats_new(count.at);
+    b->params.data = b->frozen ? nm_floats_new_sparse(count.at) : nm_floats_new(count.at);
     b->params.grad = b->inference ? NULL : nm_floats_new(count.at);
     if (b->params.at == NULL || b->params.data == NULL || (!b->inference && b->params.grad == NULL))
         return false;
@@ -125,6 +125,24 @@ static bool make_params(struct nm_bert *b)
         if (!make_touched(&b->touched[i], b->params.at[i].rows))
             return false;
         b->params.at[i].touched = &b->touched[i];
+    }
+    return true;
+}
+
+static bool make_weights(struct nm_bert *b)
+{
+    const float *w = b->params.data;
+    b->weights = calloc(b->cfg.n_layers, sizeof *b->weights);
+    if (b->weights == NULL)
+        return false;
+    b->words = w + b->at.word;
+    b->head.values = w + b->at.head_w;
+    for (size_t i = 0; i < b->cfg.n_layers; i++) {
+        const struct layer_at *at = &b->at.layers[i];
+        b->weights[i] = (struct layer_weights){{.values = w + at->qkv_w},
+                                               {.values = w + at->out_w},
+                                               {.values = w + at->up_w},
+                                               {.values = w + at->down_w}};
     }
     return true;
 }
@@ -166,15 +184,19 @@ enum nm_err nm_bert_new(struct nm_bert **bert, const struct nm_model_config *cfg
                         const struct nm_bert_options *options, struct nm_diag *diag)
 {
     struct nm_bert *b = calloc(1, sizeof *b);
-    const struct nm_team_options team = nm_bert_team_options(cfg, options->n_threads);
+    struct nm_team_options team = nm_bert_team_options(cfg, options->n_threads);
+    team.packed = options->frozen;
     if (b == NULL || copy_config(b, cfg, options) != NM_OK)
         goto no_memory;
-    b->inference = options->inference;
+    b->frozen = options->frozen;
+    b->in_place = options->frozen && !options->lasting;
+    b->inference = options->inference || options->frozen;
     b->checkpointing = options->checkpointing;
     b->precision = options->precision;
     b->fresh = true;
     b->acts = calloc(cfg->n_layers, sizeof *b->acts);
-    if (b->acts == NULL || !make_params(b) || !make_crf(b) || nm_team_new(&b->team, &team) != NM_OK)
+    if (b->acts == NULL || !make_params(b) || !make_weights(b) || !make_crf(b) ||
+        nm_team_new(&b->team, &team) != NM_OK)
         goto no_memory;
     b->n_threads = nm_team_threads(b->team);
     for (size_t i = 0; i < b->params.n; i++) {
@@ -200,6 +222,7 @@ void nm_bert_destroy(struct nm_bert **bert)
         free(b->touched[i].rows);
         free(b->touched[i].marked);
     }
+    nm_bert_thaw(b);
     nm_team_destroy(&b->team);
     nm_crf_clean_up(&b->crf);
     nm_model_config_clean_up(&b->cfg);
@@ -207,6 +230,7 @@ void nm_bert_destroy(struct nm_bert **bert)
     nm_floats_free(b->params.data, b->params.total);
     nm_floats_free(b->params.grad, b->params.total);
     free(b->at.layers);
+    free(b->weights);
     free(b->acts);
     nm_floats_free(b->arena, b->arena_cap);
     free(b->positions);
@@ -239,7 +263,7 @@ void nm_bert_init_param(struct nm_bert *bert, size_t i, uint64_t seed)
     const struct nm_param *p = &bert->params.at[i];
     struct nm_rng rng;
     nm_rng_init(&rng, nm_mix64(seed + i));
-    draw_normal(&rng, bert->cfg.initializer_range, bert->params.data + p->offset, p->n);
+    draw_normal(&rng, bert->cfg.initializer_range, nm_bert_destination(bert, p), p->n);
 }
 
 const struct nm_model_config *nm_bert_config(const struct nm_bert *bert)
@@ -276,11 +300,6 @@ void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce)
 void nm_bert_set_min_score(struct nm_bert *bert, double min_score)
 {
     bert->cfg.min_score = (float)min_score;
-}
-
-void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision)
-{
-    bert->precision = precision;
 }
 
 bool nm_bert_head_loaded(const struct nm_bert *bert)

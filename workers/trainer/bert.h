@@ -44,6 +44,10 @@ struct nm_bert_options {
      * fraction of the memory, four thirds of the time. */
     bool checkpointing;
     bool inference; /* no gradients, no stored activations: backward is refused, memory is a fraction */
+    /* Of nm_bert_load: for nm_bert_forward alone, many sequences a batch.  Weights are packed in this precision and
+     * nowhere else, so that there is nothing to save; threads take sequences through all layers each for itself. */
+    bool frozen;
+    bool lasting; /* frozen, but nothing stays in the directory's files: they may be overwritten in its time */
 };
 
 struct nm_bert;
@@ -68,7 +72,7 @@ void nm_bert_destroy(struct nm_bert **bert);
 
 /* nm_bert_save - config.json and model.safetensors into dir (which exists), atomically each, weights first;
  * as transformers' AutoModelForTokenClassification.from_pretrained loads them.  A CRF layer goes into
- * crf.safetensors beside them, by the names of pytorch-crf.  Vocabulary files are the caller's.
+ * crf.safetensors beside them, by the names of pytorch-crf.  Vocabulary files are the caller's.  NM_ESTATE: frozen.
  */
 enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag);
 
@@ -85,9 +89,6 @@ void nm_bert_set_dropout(struct nm_bert *bert, float p);
 
 /* nm_bert_set_loss - of the trainings that follow; see struct nm_loss in tensor.h.  Cross-entropy unless set. */
 void nm_bert_set_loss(struct nm_bert *bert, float smoothing, float gce);
-
-/* nm_bert_set_precision - of the products, as in the options. */
-void nm_bert_set_precision(struct nm_bert *bert, enum nm_precision precision);
 
 /* nm_bert_on_grad - ready(arg, offset) is called in each nm_bert_train, by its caller's thread, as soon as the
  * gradients from offset to the end of the vector are final: after each layer, from the last to the second.  NULL: not
@@ -112,6 +113,11 @@ size_t nm_bert_memory(const struct nm_model_config *cfg, const struct nm_bert_op
 
 /* nm_bert_reserve - room for such batches now and not when they come.  NM_ENOMEM. */
 enum nm_err nm_bert_reserve(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag);
+
+/* nm_bert_batch - so many tokens a batch for nm_bert_forward has best: enough to keep all threads busy, few enough
+ * for the memory they take. */
+enum { NM_BATCH_TOKENS = 2048 }; /* of a model that is not frozen */
+size_t nm_bert_batch(const struct nm_bert *bert);
 
 /* nm_bert_forward - logits (n_tokens, n_labels), eval mode: no dropout, nothing kept for backward.  Where tokens are
  * wanted, the last layer is computed for them alone, and the logits of the others are 0.

@@ -44,7 +44,22 @@ static enum nm_err read_param(struct nm_bert *b, const struct nm_param *p, const
     char other[128];
     const size_t shape[2] = {p->rows, p->cols};
     const char *name = name_in_file(weights, p->name, prefixed, other, sizeof other);
-    return nm_weights_read(weights, name, p->rank, shape, b->params.data + p->offset, diag);
+    enum nm_err err = nm_weights_read(weights, name, p->rank, shape, nm_bert_destination(b, p), diag);
+    if (err == NM_OK)
+        nm_bert_was_read(b, p);
+    return err;
+}
+
+/* Weights that stand in the file as they are in memory need not be copied. */
+static bool borrow_words(struct nm_bert *b, const struct nm_weights *weights, bool prefixed)
+{
+    char other[128];
+    const struct nm_param *p = &b->params.at[0];
+    const size_t shape[2] = {p->rows, p->cols};
+    const char *name = name_in_file(weights, p->name, prefixed, other, sizeof other);
+    const float *words = b->in_place ? nm_weights_borrow(weights, name, p->rank, shape) : NULL;
+    b->words = words != NULL ? words : b->words;
+    return words != NULL;
 }
 
 static bool same_labels(const struct nm_model_config *a, const struct nm_model_config *b)
@@ -61,13 +76,14 @@ static enum nm_err load_weights(struct nm_bert *b, const struct nm_model_config 
     const bool prefixed = nm_weights_has(weights, "bert.embeddings.word_embeddings.weight");
     const size_t head = b->at.head; /* classifier.weight, classifier.bias */
     enum nm_err err = NM_OK;
-    for (size_t i = 0; err == NM_OK && i < head; i++)
+    for (size_t i = borrow_words(b, weights, prefixed) ? 1 : 0; err == NM_OK && i < head; i++)
         err = read_param(b, &b->params.at[i], weights, prefixed, diag);
     if (err != NM_OK)
         return err;
     b->head_loaded = same_labels(&b->cfg, from) && nm_weights_has(weights, "classifier.weight");
     if (!b->head_loaded) {
         nm_bert_init_param(b, head, seed);
+        nm_bert_was_read(b, &b->params.at[head]);
         return NM_OK;
     }
     err = read_param(b, &b->params.at[head], weights, prefixed, diag);
@@ -103,11 +119,18 @@ enum nm_err nm_bert_load(struct nm_bert **bert, const char *dir, const struct nm
     err = nm_weights_open(&weights, dir, diag);
     if (err == NM_OK)
         err = nm_bert_new(&b, &cfg, options, diag);
+    if (err == NM_OK && options->frozen)
+        err = nm_bert_freeze(b, diag);
     if (err == NM_OK)
         err = load_weights(b, &cfg, weights, options->seed, diag);
     if (err == NM_OK && b->cfg.crf && cfg.crf && b->head_loaded)
         err = load_crf(b, dir, diag);
-    nm_weights_close(&weights);
+    if (err == NM_OK && b->frozen)
+        err = nm_bert_make_parts(b, diag);
+    if (err == NM_OK && b->words != b->params.data + b->at.word)
+        b->file = weights;
+    else
+        nm_weights_close(&weights);
     nm_model_config_clean_up(&cfg);
     if (err != NM_OK)
         nm_bert_destroy(&b);
@@ -154,6 +177,8 @@ static enum nm_err save_crf(const struct nm_bert *bert, const char *dir, struct 
 enum nm_err nm_bert_save(const struct nm_bert *bert, const char *dir, struct nm_diag *diag)
 {
     char path[NM_FILE_PATH];
+    if (bert->frozen)
+        return nm_fail(diag, NM_ESTATE, "a model opened for tagging cannot be saved");
     enum nm_err err = nm_file_path(dir, "model.safetensors", path, diag);
     if (err == NM_OK)
         err = save_crf(bert, dir, diag);

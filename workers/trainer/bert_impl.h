@@ -22,6 +22,11 @@ struct model_at {
     struct layer_at *layers;
 };
 
+/* The weights of one layer's products forward. */
+struct layer_weights {
+    struct nm_weight qkv, out, up, down;
+};
+
 /* What one layer leaves for its backward pass; all (n, ...) in the activation arena. */
 struct layer_acts {
     float *qkv;   /* (n,3H) */
@@ -37,8 +42,11 @@ struct nm_bert {
     struct nm_model_config cfg;
     struct nm_params params;
     struct model_at at;
+    const float *words; /* (vocab,H) the embeddings, in params or in the file */
+    struct layer_weights *weights;
+    struct nm_weight head;
     struct nm_touched touched[3]; /* word, position, type rows */
-    bool inference, checkpointing, head_loaded;
+    bool inference, checkpointing, frozen, in_place, head_loaded;
     enum nm_precision precision;
     size_t n_threads;
     struct nm_loss loss;
@@ -47,6 +55,17 @@ struct nm_bert {
     void *ready_arg;
     bool fresh; /* gradients hold nothing yet: the next backward overwrites */
     struct nm_team *team;
+
+    /* of a frozen model, see bert_frozen.c */
+    struct nm_weights *file; /* open where words stands in it */
+    uint32_t *packed;
+    size_t packed_units, packed_cap; /* so far, in all */
+    float *staging;                  /* what is read and not packed yet */
+    size_t staging_cap;
+    struct nm_bert **parts; /* (n_threads) */
+    uint32_t *slice;        /* a part's: its slice's seq_start and wanted */
+    float *dealt;           /* logits of a batch that was dealt */
+    size_t dealt_cap;
 
     /* the activation arena: one block, laid out anew for each batch, grown when a batch needs more */
     float *arena;
@@ -70,6 +89,28 @@ struct nm_team_options nm_bert_team_options(const struct nm_model_config *cfg, s
 
 /* nm_bert_count_params - floats of weights, with the gaps that align them; SIZE_MAX / 8 without memory to count. */
 size_t nm_bert_count_params(const struct nm_model_config *cfg);
+
+/* nm_bert_check_batch - NM_EINVAL, or the length of its longest sequence. */
+enum nm_err nm_bert_check_batch(const struct nm_bert *b, const struct nm_batch *batch, size_t *max_len,
+                                struct nm_diag *diag);
+
+/* nm_bert_space_for - have an arena for batches of this extent, without touching it.  NM_ENOMEM. */
+enum nm_err nm_bert_space_for(struct nm_bert *bert, const struct nm_bert_extent *extent, struct nm_diag *diag);
+
+/* nm_bert_freeze - have room for packed weights.  NM_ENOMEM.
+ * nm_bert_destination - where parameter p is to be read to; those of a weight one after the other, then the next's.
+ * nm_bert_was_read - it is there: a weight that is complete is packed.
+ * nm_bert_make_parts - all are there.  NM_ENOMEM.
+ * nm_bert_thaw - free what only a frozen model has. */
+enum nm_err nm_bert_freeze(struct nm_bert *bert, struct nm_diag *diag);
+float *nm_bert_destination(struct nm_bert *bert, const struct nm_param *p);
+void nm_bert_was_read(struct nm_bert *bert, const struct nm_param *p);
+enum nm_err nm_bert_make_parts(struct nm_bert *bert, struct nm_diag *diag);
+void nm_bert_thaw(struct nm_bert *bert);
+
+/* nm_bert_deal - nm_bert_forward by a frozen model's parts. */
+enum nm_err nm_bert_deal(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
+                         struct nm_diag *diag);
 
 /* nm_bert_set_up - check a batch and lay out the activations of its pass; att is what its attention needs, but in the
  * last layer, which needs att_last: there only the tokens in a loss, or those that are wanted, ask. */

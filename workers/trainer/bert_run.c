@@ -54,20 +54,21 @@ static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, 
     const bool last = i + 1 == b->cfg.n_layers;
     const size_t n = last ? pass->n_last : pass->n; /* behind attention */
     const struct nm_attention *att = last ? &pass->att_last : &pass->att;
+    const struct layer_weights *by = &b->weights[i];
     const float *w = b->params.data;
     const struct nm_dropout att_drop = mask_of(pass, i, 0, last);
     const struct nm_dropout mid_drop = mask_of(pass, i, 1, last);
     const struct nm_dropout out_drop = mask_of(pass, i, 2, last);
-    nm_linear_forward(b->team, a->qkv, in, w + at->qkv_w, w + at->qkv_b, pass->n, h, 3 * h);
+    nm_linear_forward(b->team, a->qkv, in, by->qkv, w + at->qkv_b, pass->n, h, 3 * h);
     nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, att, &att_drop);
     if (att->picked != NULL) { /* out has room for the residual until it is written */
         nm_pick_rows(b->team, a->out, in, att->picked, n, h);
         in = a->out;
     }
-    nm_linear_norm_forward(b->team, a->mid, a->norm1, a->ctx, w + at->out_w, w + at->out_b, in,
+    nm_linear_norm_forward(b->team, a->mid, a->norm1, a->ctx, by->out, w + at->out_b, in,
                            norm_of(b, at->norm1_g, at->norm1_b), &mid_drop, n, h, h);
-    nm_linear_gelu_forward(b->team, a->up, a->slope, a->mid, w + at->up_w, w + at->up_b, n, h, m);
-    nm_linear_norm_forward(b->team, a->out, a->norm2, a->up, w + at->down_w, w + at->down_b, a->mid,
+    nm_linear_gelu_forward(b->team, a->up, a->slope, a->mid, by->up, w + at->up_b, n, h, m);
+    nm_linear_norm_forward(b->team, a->out, a->norm2, a->up, by->down, w + at->down_b, a->mid,
                            norm_of(b, at->norm2_g, at->norm2_b), &out_drop, n, m, h);
 }
 
@@ -75,7 +76,7 @@ static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, 
 static float *encode(struct nm_bert *b, const struct pass *pass, const struct nm_batch *batch, bool train)
 {
     const float *w = b->params.data;
-    const struct nm_embedding table = {w + b->at.word, w + b->at.position, w + b->at.type};
+    const struct nm_embedding table = {b->words, w + b->at.position, w + b->at.type};
     const struct nm_dropout drop = mask(pass, pass->p_hidden, 0, 1);
     float *in = b->embedded;
     nm_embedding_forward(b->team, in, b->norm0, table, batch->ids, b->positions,
@@ -105,7 +106,7 @@ static void classify(struct nm_bert *b, const struct pass *pass, const float *x)
     const size_t k = b->cfg.n_labels;
     const float *w = b->params.data;
     float *logits = pass->att_last.picked != NULL ? b->picked_logits : b->logits;
-    nm_linear_forward(b->team, logits, x, w + b->at.head_w, w + b->at.head_b, pass->n_last, b->cfg.hidden_size, k);
+    nm_linear_forward(b->team, logits, x, b->head, w + b->at.head_b, pass->n_last, b->cfg.hidden_size, k);
     if (logits != b->logits)
         nm_spread_rows(b->team, b->logits, logits, pass->att_last.picked, pass->n_last, pass->n, k);
 }
@@ -117,8 +118,9 @@ static void forward_by_team(void *arg)
     classify(b, work->pass, encode(b, work->pass, work->batch, false));
 }
 
-enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
-                            struct nm_diag *diag)
+/* By all threads of the team, each its own rows of everything. */
+static enum nm_err forward_together(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
+                                    struct nm_diag *diag)
 {
     struct pass pass = {.n = batch->n_tokens};
     enum nm_err err = nm_bert_set_up(bert, batch, false, &pass.att, &pass.att_last, diag);
@@ -130,6 +132,17 @@ enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, 
     nm_team_run(bert->team, forward_by_team, &work);
     *logits = bert->logits;
     return NM_OK;
+}
+
+/* A sequence that is more than a thread's share would keep the others waiting: it is for all of them. */
+enum nm_err nm_bert_forward(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
+                            struct nm_diag *diag)
+{
+    size_t longest;
+    enum nm_err err = nm_bert_check_batch(bert, batch, &longest, diag);
+    if (err == NM_OK && bert->parts != NULL && longest * bert->n_threads <= batch->n_tokens)
+        return nm_bert_deal(bert, batch, logits, diag);
+    return err == NM_OK ? forward_together(bert, batch, logits, diag) : err;
 }
 
 double nm_bert_loss(const struct nm_bert *bert, const struct nm_batch *batch, size_t *n_labelled)

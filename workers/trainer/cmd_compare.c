@@ -42,7 +42,7 @@ static enum nm_err by_model(const char *dir, const struct nm_corpus *gold, int32
                             size_t *n_types, struct nm_diag *diag)
 {
     struct nm_tagger tagger;
-    enum nm_err err = nm_tagger_load(&tagger, dir, 0, diag);
+    enum nm_err err = nm_tagger_load(&tagger, dir, &(struct nm_tagger_options){0}, diag);
     if (err != NM_OK)
         return err;
     err = nm_tagger_tag(&tagger, gold->sentences, gold->n, found, NULL, diag);

@@ -134,7 +134,7 @@ static int run(const struct arguments *a)
         err = nm_known_add_file(&known, a->seen[i], &diag);
     nm_known_close(&known);
     if (err == NM_OK)
-        err = nm_tagger_load(&tagger, a->model, a->threads, &diag);
+        err = nm_tagger_load(&tagger, a->model, &(struct nm_tagger_options){.n_threads = a->threads}, &diag);
     tagger.constrained = a->constrained;
     if (a->min_score >= 0)
         tagger.min_score = a->min_score;

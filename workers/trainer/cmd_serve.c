@@ -36,9 +36,8 @@ static int run(struct nm_serve *serve, size_t threads, enum nm_precision precisi
 {
     struct nm_diag diag = {""};
     struct nm_tagger tagger = {0};
-    enum nm_err err = nm_tagger_load(&tagger, serve->model, threads, &diag);
-    if (err == NM_OK)
-        nm_bert_set_precision(tagger.bert, precision);
+    const struct nm_tagger_options options = {.n_threads = threads, .precision = precision, .lasting = true};
+    enum nm_err err = nm_tagger_load(&tagger, serve->model, &options, &diag);
     tagger.constrained = constrained;
     if (min_score >= 0)
         tagger.min_score = min_score;

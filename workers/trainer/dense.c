@@ -18,9 +18,26 @@ static struct own *own_of(struct nm_team *team)
     return &team->own[omp_get_thread_num()];
 }
 
-/* share - the right operand of a product, packed by the team, panel by panel; NULL where OpenBLAS multiplies.  Waits
- * for the team.  It may be read until the second call from here: who makes that one knows that all have made the
- * next, and have read this one. */
+/* This thread's panels of a right operand. */
+static void pack_share(const struct nm_gemm *g, uint32_t *dst, const float *src, size_t ld, int down, size_t lanes,
+                       size_t k)
+{
+    const size_t threads = (size_t)omp_get_num_threads(), i = (size_t)omp_get_thread_num();
+    const size_t panels = (lanes + NM_GEMM_COLS - 1) / NM_GEMM_COLS;
+    const size_t lo = panels * i / threads * NM_GEMM_COLS;
+    const size_t hi = min_size(panels * (i + 1) / threads * NM_GEMM_COLS, lanes);
+    if (lo >= hi)
+        return;
+    dst += nm_gemm_units(g, NM_GEMM_COLS, lo, k);
+    if (down)
+        g->pack_down(dst, NM_GEMM_COLS, src + lo, ld, hi - lo, k);
+    else
+        g->pack_along(dst, NM_GEMM_COLS, src + lo * ld, ld, hi - lo, k);
+}
+
+/* share - the right operand of a product, packed by the team; NULL where OpenBLAS multiplies.  Waits for the team. It
+ * may be read until the second call from here: who makes that one knows that all have made the next, and have read
+ * this one. */
 static const uint32_t *share(struct nm_team *team, const float *src, size_t ld, int down, size_t lanes, size_t k)
 {
     const struct nm_gemm *g = team->gemm;
@@ -28,16 +45,9 @@ static const uint32_t *share(struct nm_team *team, const float *src, size_t ld, 
         team_barrier(team);
         return NULL;
     }
-    const size_t threads = (size_t)omp_get_num_threads(), i = (size_t)omp_get_thread_num();
-    const size_t panels = (lanes + NM_GEMM_COLS - 1) / NM_GEMM_COLS;
-    const size_t lo = panels * i / threads * NM_GEMM_COLS;
-    const size_t hi = min_size(panels * (i + 1) / threads * NM_GEMM_COLS, lanes);
     uint32_t *dst = team->shared[own_of(team)->turn++ % 2];
     assert(nm_gemm_units(g, NM_GEMM_COLS, lanes, k) <= team->shared_units);
-    if (lo < hi && down)
-        g->pack_down(dst + nm_gemm_units(g, NM_GEMM_COLS, lo, k), NM_GEMM_COLS, src + lo, ld, hi - lo, k);
-    else if (lo < hi)
-        g->pack_along(dst + nm_gemm_units(g, NM_GEMM_COLS, lo, k), NM_GEMM_COLS, src + lo * ld, ld, hi - lo, k);
+    pack_share(g, dst, src, ld, down, lanes, k);
     team_barrier(team);
     return dst;
 }
@@ -75,6 +85,24 @@ static struct weight share_weight(struct nm_team *team, const float *w, int forw
     return weight;
 }
 
+/* That of a forward product; where it was packed before, nobody waits. */
+static struct weight forward_weight(struct nm_team *team, struct nm_weight w, size_t c, size_t o)
+{
+    if (w.packed == NULL)
+        return share_weight(team, w.values, 1, c, o);
+    return (struct weight){.packed = w.packed, .c = c, .o = o, .forward = 1};
+}
+
+size_t nm_weight_units(const struct nm_team *team, size_t c, size_t o)
+{
+    return team->gemm != NULL ? nm_gemm_units(team->gemm, NM_GEMM_COLS, o, c) : 0;
+}
+
+void nm_weight_pack(struct nm_team *team, uint32_t *packed, const float *values, size_t c, size_t o)
+{
+    pack_share(team->gemm, packed, values, c, 0, o, c);
+}
+
 /* out (a block's rows) = or += in (its rows) times the weight */
 static void multiply(struct nm_team *team, float *out, int add, const float *in, const struct weight *w,
                      struct block r)
@@ -95,10 +123,10 @@ static void multiply(struct nm_team *team, float *out, int add, const float *in,
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,
-                       size_t c, size_t o)
+void nm_linear_forward(struct nm_team *team, float *y, const float *x, struct nm_weight w, const float *bias,
+                       size_t n, size_t c, size_t o)
 {
-    const struct weight weight = share_weight(team, w, 1, c, o);
+    const struct weight weight = forward_weight(team, w, c, o);
     for (struct block r = first_block(team, n); r.n > 0; r = next_block(r)) {
         multiply(team, y, 0, x, &weight, r);
         if (bias != NULL)
@@ -106,10 +134,10 @@ void nm_linear_forward(struct nm_team *team, float *y, const float *x, const flo
     }
 }
 
-void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, const float *w,
+void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, struct nm_weight w,
                             const float *bias, size_t n, size_t c, size_t o)
 {
-    const struct weight weight = share_weight(team, w, 1, c, o);
+    const struct weight weight = forward_weight(team, w, c, o);
     float *h = slope != NULL ? slope : y;
     for (struct block r = first_block(team, n); r.n > 0; r = next_block(r)) {
         multiply(team, h, 0, x, &weight, r);
@@ -118,10 +146,10 @@ void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const 
 }
 
 void nm_linear_norm_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, const float *x,
-                            const float *w, const float *bias, const float *residual, struct nm_norm norm,
+                            struct nm_weight w, const float *bias, const float *residual, struct nm_norm norm,
                             const struct nm_dropout *drop, size_t n, size_t c, size_t o)
 {
-    const struct weight weight = share_weight(team, w, 1, c, o);
+    const struct weight weight = forward_weight(team, w, c, o);
     float *y = kept.xhat != NULL ? kept.xhat : out;
     for (struct block r = first_block(team, n); r.n > 0; r = next_block(r)) {
         multiply(team, y, 0, x, &weight, r);

@@ -13,6 +13,11 @@ float *nm_floats_new(size_t n)
     return n > SIZE_MAX / 8 ? NULL : calloc(n + 1, sizeof(float));
 }
 
+float *nm_floats_new_sparse(size_t n)
+{
+    return nm_floats_new(n);
+}
+
 void nm_floats_free(float *p, size_t n)
 {
     (void)n;
@@ -30,7 +35,7 @@ static size_t bytes_of(size_t n)
     return (n * sizeof(float) + PAGE) / PAGE * PAGE;
 }
 
-float *nm_floats_new(size_t n)
+static float *new_on(size_t n, int pages)
 {
     if (n > SIZE_MAX / 8)
         return NULL;
@@ -38,8 +43,18 @@ float *nm_floats_new(size_t n)
     if (p == MAP_FAILED)
         return NULL;
     if (bytes_of(n) >= HUGE)
-        (void)madvise(p, bytes_of(n), MADV_HUGEPAGE); /* only faster: AdamW walks hundreds of megabytes a step */
+        (void)madvise(p, bytes_of(n), pages); /* a no changes nothing but the speed */
     return p;
+}
+
+float *nm_floats_new(size_t n)
+{
+    return new_on(n, MADV_HUGEPAGE); /* AdamW walks hundreds of megabytes a step */
+}
+
+float *nm_floats_new_sparse(size_t n)
+{
+    return new_on(n, MADV_NOHUGEPAGE);
 }
 
 void nm_floats_touch(float *p, size_t n)

@@ -7,6 +7,9 @@
 /* nm_floats_new - n zeros, aligned to a page; NULL: out of memory.  Memory that is never touched is never used. */
 float *nm_floats_new(size_t n);
 
+/* nm_floats_new_sparse - the same on small pages: for a vector of which only a part is ever touched. */
+float *nm_floats_new_sparse(size_t n);
+
 /* nm_floats_touch - have the memory now, zeroed, and not page by page while something waits for it.  p may be NULL.
  */
 void nm_floats_touch(float *p, size_t n);

@@ -10,7 +10,7 @@
 #include "workers/trainer/tagged.h"
 
 /* Words tagged at once: some forward passes' worth, so that memory stays small whatever the input's size. */
-enum { CHUNK_WORDS = 8192, INPUT_MAX = 1 << 30 };
+enum { CHUNK_WORDS = 16384, INPUT_MAX = 1 << 30 };
 
 struct chunk {
     struct nm_tagged *items;

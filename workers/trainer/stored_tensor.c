@@ -81,13 +81,18 @@ static enum nm_err convert(const struct nm_stored_tensor *t, const char *path, f
     return NM_OK;
 }
 
-enum nm_err nm_stored_tensor_read(const struct nm_stored_tensor *tensor, const char *path, size_t rank,
-                                  const size_t *shape, float *out, struct nm_diag *diag)
+static bool has_shape(const struct nm_stored_tensor *tensor, size_t rank, const size_t *shape)
 {
     bool same = tensor->rank == rank;
     for (size_t i = 0; same && i < rank; i++)
         same = tensor->shape[i] == shape[i];
-    if (!same) {
+    return same;
+}
+
+enum nm_err nm_stored_tensor_read(const struct nm_stored_tensor *tensor, const char *path, size_t rank,
+                                  const size_t *shape, float *out, struct nm_diag *diag)
+{
+    if (!has_shape(tensor, rank, shape)) {
         char is[160], wanted[160];
         format_shape(is, sizeof is, tensor->rank, tensor->shape);
         format_shape(wanted, sizeof wanted, rank, shape);
@@ -95,4 +100,11 @@ enum nm_err nm_stored_tensor_read(const struct nm_stored_tensor *tensor, const c
                        tensor->name, is, wanted);
     }
     return convert(tensor, path, out, diag);
+}
+
+const float *nm_stored_tensor_borrow(const struct nm_stored_tensor *tensor, size_t rank, const size_t *shape)
+{
+    const bool as_here = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && strcmp(tensor->dtype, "F32") == 0 &&
+                         (uintptr_t)tensor->data % _Alignof(float) == 0;
+    return as_here && has_shape(tensor, rank, shape) ? tensor->data : NULL;
 }

@@ -30,4 +30,8 @@ enum nm_err nm_stored_tensor_count(struct nm_stored_tensor *tensor);
 enum nm_err nm_stored_tensor_read(const struct nm_stored_tensor *tensor, const char *path, size_t rank,
                                   const size_t *shape, float *out, struct nm_diag *diag);
 
+/* nm_stored_tensor_borrow - the same values where they stand; NULL where they are not float32 as this machine has it,
+ * or of another shape. */
+const float *nm_stored_tensor_borrow(const struct nm_stored_tensor *tensor, size_t rank, const size_t *shape);
+
 #endif

@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "workers/trainer/crf.h"
-
-/* Tokens a forward pass: enough rows to keep the matrix product busy, small enough for the caches. */
-enum { BATCH_TOKENS = 2048 };
 
 struct run {
     struct nm_tagger *tagger;
@@ -57,10 +55,12 @@ enum nm_err nm_tagger_check_vocabulary(const struct nm_bert *bert, const struct 
                    wants - 1, has);
 }
 
-enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, size_t n_threads, struct nm_diag *diag)
+enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, const struct nm_tagger_options *how,
+                           struct nm_diag *diag)
 {
     *tagger = (struct nm_tagger){.where = dir};
-    const struct nm_bert_options options = {.n_threads = n_threads, .inference = true};
+    const struct nm_bert_options options = {
+        .n_threads = how->n_threads, .precision = how->precision, .frozen = true, .lasting = how->lasting};
     enum nm_err err = nm_wordpiece_load(&tagger->wp, dir, diag);
     if (err == NM_OK)
         err = nm_bert_load(&tagger->bert, dir, &options, diag);
@@ -218,6 +218,7 @@ static enum nm_err flush(struct run *r)
                                        .wanted = r->wanted,
                                        .n_wanted = r->n_wanted};
         err = nm_bert_forward(r->tagger->bert, &batch, &logits, r->diag);
+        r->tagger->done.tokens += r->n_tokens;
     }
     if (err == NM_OK && by_sentence(r->tagger))
         err = decode_sentences(r, logits);
@@ -275,7 +276,7 @@ static enum nm_err add_windows(struct run *r, const struct nm_sentence *s, size_
 static enum nm_err add_sentence(struct run *r, const struct nm_sentence *s, size_t room)
 {
     enum nm_err err = encode(r, s);
-    if (err == NM_OK && r->n_tokens > 0 && r->n_tokens + r->pieces.count + 2 > BATCH_TOKENS)
+    if (err == NM_OK && r->n_tokens > 0 && r->n_tokens + r->pieces.count + 2 > nm_bert_batch(r->tagger->bert))
         err = flush(r);
     if (err == NM_OK)
         err = add_windows(r, s, room);
@@ -313,6 +314,7 @@ static enum nm_err drop_unsure(const struct nm_tagger *tagger, const struct nm_s
 enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *sentences, size_t n, int32_t *tags,
                           float *scores, struct nm_diag *diag)
 {
+    const int64_t started = nm_clock_mono_us();
     struct run r = {.tagger = tagger, .tags = tags, .diag = diag};
     size_t words = 0, room = nm_bert_config(tagger->bert)->max_positions;
     if (room < 8)
@@ -341,6 +343,7 @@ enum nm_err nm_tagger_tag(struct nm_tagger *tagger, const struct nm_sentence *se
     free(r.word_token);
     free(r.ends);
     free_decoding(&r.decoding);
+    tagger->done.seconds += (double)(nm_clock_mono_us() - started) / 1e6;
     if (err != NM_OK && diag != NULL && diag->text[0] == '\0')
         nm_fail(diag, err, "%s: tagging: %s", tagger->where, nm_err_name(err));
     return err;
@@ -351,7 +354,7 @@ enum nm_err nm_tagger_extent(const struct nm_wordpiece *wp, const struct nm_corp
 {
     struct nm_pieces pieces = {0};
     const size_t room = positions > 8 ? positions - 2 : 6;
-    size_t all = 0, longest = 0, most = BATCH_TOKENS;
+    size_t all = 0, longest = 0, most = NM_BATCH_TOKENS;
     enum nm_err err = NM_OK;
     for (size_t s = 0; s < corpus->n && err == NM_OK; s++) {
         const struct nm_sentence *sentence = &corpus->sentences[s];

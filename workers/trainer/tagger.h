@@ -23,12 +23,23 @@ struct nm_tagger {
     double min_score;  /* of an entity: the mean probability of its words' tags; what is below is outside.  As the
                         * model's config.json says; the caller may set another one */
     bool borrowed;     /* bert and wp are somebody else's */
+    struct {
+        uint64_t tokens; /* [CLS] and [SEP] among them */
+        double seconds;
+    } done; /* by nm_tagger_tag, since it was loaded: from words to their tags */
+};
+
+struct nm_tagger_options {
+    size_t n_threads; /* 0: as many as there are cores */
+    enum nm_precision precision;
+    bool lasting; /* see nm_bert_options: of a server, whose model may be overwritten while it runs */
 };
 
 /* nm_tagger_load - a Hugging Face directory of a token classifier with BIO labels.  where is borrowed.
  * Errors of nm_bert_load and nm_wordpiece_load; NM_EFORMAT: no tagger, or a vocabulary larger than the model's.
  */
-enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, size_t n_threads, struct nm_diag *diag);
+enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, const struct nm_tagger_options *options,
+                           struct nm_diag *diag);
 
 /* nm_tagger_borrow - the same from what is loaded already (a model in training); both must outlive it. */
 enum nm_err nm_tagger_borrow(struct nm_tagger *tagger, struct nm_bert *bert, struct nm_wordpiece *wp,

@@ -35,9 +35,9 @@ static size_t room_of(struct room *room, const struct nm_team_options *o)
     room->sums = 3 * wide;
     room->own = room->shared = 0;
     if (o->largest > 0) { /* in units of fp32, which are the most */
-        room->own = NM_GEMM_BLOCK * max_size(wide, GRAD_ROWS);
+        room->own = NM_GEMM_BLOCK * (o->packed ? wide : max_size(wide, GRAD_ROWS));
         room->shared = max_size(o->largest + (size_t)NM_GEMM_COLS * (wide + 1), (size_t)GRAD_ROWS * wide);
-        room->shared = (room->shared + 31) / 16 * 16;
+        room->shared = o->packed ? 0 : (room->shared + 31) / 16 * 16;
     }
     return room->threads * (room->sums + room->own) + 2 * room->shared;
 }
@@ -141,7 +141,7 @@ void nm_team_run(struct nm_team *team, void (*work)(void *arg), void *arg)
 struct nm_share nm_team_share(size_t n)
 {
     struct part p = part_of(n);
-    return (struct nm_share){p.i == 0, p.lo, p.n};
+    return (struct nm_share){p.i == 0, (size_t)p.i, p.lo, p.n};
 }
 
 struct part part_of(size_t n)

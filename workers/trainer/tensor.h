@@ -14,6 +14,7 @@
 #ifndef NM_TRAINER_TENSOR_H
 #define NM_TRAINER_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct nm_team_options {
     size_t n_threads; /* 0: one a core */
     size_t widest;    /* the widest row of a dense layer or a norm */
     size_t largest;   /* values of the largest weight; 0: no dense layers */
+    bool packed;      /* all weights come packed: no room to pack one into */
 };
 
 /* nm_team_new - multiplies in fp32.  Sets OpenBLAS to one thread, for the whole process.  NM_ENOMEM. */
@@ -59,9 +61,10 @@ void nm_team_run(struct nm_team *team, void (*work)(void *arg), void *arg);
 /* nm_team_memory - bytes that a team of these options takes. */
 size_t nm_team_memory(const struct nm_team_options *options);
 
-/* nm_team_share - inside nm_team_run: is this the first thread, and which of n rows does it own? */
+/* nm_team_share - inside nm_team_run: is this the first thread, which one is it, and which of n rows does it own? */
 struct nm_share {
     int first;
+    size_t thread;
     size_t lo, n;
 };
 struct nm_share nm_team_share(size_t n);
@@ -77,11 +80,24 @@ struct nm_dropout nm_dropout_from(struct nm_dropout drop, size_t row);
 
 /* ---- dense layers: y (n,o) = x (n,c) W^T (o,c) + bias (o) ------------------------------------ */
 
-void nm_linear_forward(struct nm_team *team, float *y, const float *x, const float *w, const float *bias, size_t n,
-                       size_t c, size_t o);
+/* W for a forward product: its values, of which the team makes a packed operand each time, or one that was packed
+ * before in the team's precision. */
+struct nm_weight {
+    const float *values;
+    const uint32_t *packed; /* NULL: not packed */
+};
+
+/* nm_weight_units - what W takes packed, in units of 32 bits; 0: OpenBLAS multiplies, which takes the values. */
+size_t nm_weight_units(const struct nm_team *team, size_t c, size_t o);
+
+/* nm_weight_pack - W packed, by the team together. */
+void nm_weight_pack(struct nm_team *team, uint32_t *packed, const float *values, size_t c, size_t o);
+
+void nm_linear_forward(struct nm_team *team, float *y, const float *x, struct nm_weight w, const float *bias,
+                       size_t n, size_t c, size_t o);
 
 /* y = gelu(x W^T + bias); slope (n,o) keeps gelu' for the backward pass, or NULL. */
-void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, const float *w,
+void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, struct nm_weight w,
                             const float *bias, size_t n, size_t c, size_t o);
 
 /* What a layer norm keeps for its backward pass: (n,o) and (n); both NULL: nothing. */
@@ -95,7 +111,7 @@ struct nm_norm {
 
 /* out = LayerNorm(residual + dropout(x W^T + bias)).  out is not residual. */
 void nm_linear_norm_forward(struct nm_team *team, float *out, struct nm_norm_kept kept, const float *x,
-                            const float *w, const float *bias, const float *residual, struct nm_norm norm,
+                            struct nm_weight w, const float *bias, const float *residual, struct nm_norm norm,
                             const struct nm_dropout *drop, size_t n, size_t c, size_t o);
 
 /* A gradient that is added to if `add`, otherwise set: the first micro-batch of a step overwrites. */

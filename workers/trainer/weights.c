@@ -219,3 +219,10 @@ enum nm_err nm_weights_read(const struct nm_weights *weights, const char *name, 
                        weights->n);
     return nm_stored_tensor_read(t, path, rank, shape, out, diag);
 }
+
+const float *nm_weights_borrow(const struct nm_weights *weights, const char *name, size_t rank, const size_t *shape)
+{
+    const char *path;
+    const struct nm_stored_tensor *t = find(weights, name, &path);
+    return t != NULL ? nm_stored_tensor_borrow(t, rank, shape) : NULL;
+}

@@ -26,6 +26,11 @@ bool nm_weights_has(const struct nm_weights *weights, const char *name);
 enum nm_err nm_weights_read(const struct nm_weights *weights, const char *name, size_t rank, const size_t *shape,
                             float *out, struct nm_diag *diag);
 
+/* nm_weights_borrow - the tensor's values where they stand in the mapped file, as long as weights is open; NULL where
+ * they are not there just as nm_weights_read would write them, float32 and aligned.  Errors: none; it says no more
+ * than that. */
+const float *nm_weights_borrow(const struct nm_weights *weights, const char *name, size_t rank, const size_t *shape);
+
 /* nm_weights_each_file - the files' paths in order, the index first where there is one: all that the weights are.
  * use returns an error to stop.  Errors as nm_weights_open's, but no file is opened. */
 enum nm_err nm_weights_each_file(const char *dir,
