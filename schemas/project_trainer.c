@@ -25,7 +25,7 @@ void nm_check_trainer(struct nm_checker *c, const struct raw_trainer *in, struct
         .recipe = (uint32_t)nm_value_one_of(c, "trainer", 0, "recipe", in->recipe, 0, recipes, 4),
         .epochs = count(c, "epochs", in->epochs, 3, 1, 1000),
         .gold_epochs = count(c, "gold_epochs", in->gold_epochs, 3, 1, 1000),
-        .gold_steps = count(c, "gold_steps", in->gold_steps, 0, 0, 1000000),
+        .gold_steps = count(c, "gold_steps", in->gold_steps, 200, 0, 1000000),
         .batch = count(c, "batch", in->batch, 32, 1, 65536),
         .max_length = count(c, "max_length", in->max_length, 256, 8, 65536),
         .upsample = count(c, "upsample", in->upsample, 0, 0, 65536),

@@ -13,7 +13,7 @@ PROJECT = """project:
   endpoints:
     - {{name: fake, url: '{url}', model: fake, concurrency: 4, timeout_s: 20}}
   generation: {{constrain: never, words: {{min: 4, max: 40}}, negatives: 0.1{generation}}}
-  trainer: {{model: base, epochs: 10, gold_epochs: 10, batch: 8, learning_rate: 0.01, precision: fp32}}
+  trainer: {{model: base, epochs: 10, gold_epochs: 10, gold_steps: 0, batch: 8, learning_rate: 0.01, precision: fp32}}
 """
 UNUSED = "http://127.0.0.1:9/v1"
 

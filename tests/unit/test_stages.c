@@ -18,6 +18,7 @@ static struct nm_stages stages_of(enum nm_mix mix, size_t n_synthetic, size_t n_
     recipe.mix = mix;
     recipe.batch = 10;
     recipe.gold_epochs = 5;
+    recipe.gold_steps = 0;
     recipe.dev_share = dev_share;
     if (nm_stages_init(&stages, &recipe, n_synthetic, n_gold, &diag) != NM_OK)
         fail_msg("%s", diag.text);

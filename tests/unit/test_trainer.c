@@ -287,6 +287,7 @@ static void resume_over_stages(bool crf)
         t[i].recipe.mix = NM_MIX_THEN;
         t[i].recipe.epochs = 2;
         t[i].recipe.gold_epochs = 4;
+        t[i].recipe.gold_steps = 0;
         t[i].recipe.dev_share = 0.34;
         t[i].recipe.layer_decay = 0.9;
         t[i].recipe.gce = crf ? 0 : 0.5;

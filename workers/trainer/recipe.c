@@ -41,7 +41,7 @@ static const struct nm_recipe_field fields[] = {
      "synthetic, then (gold after synthetic), joint, gold"},
     COUNT("gold-epochs", gold_epochs, 1, NM_CHECKPOINT_EPOCHS, "N", "passes over the gold data of then and gold (3)"),
     REAL("synthetic-lr", synthetic_lr, 0, 1, "peak rate where synthetic data is by itself; 0: --lr (0)"),
-    COUNT("gold-steps", gold_steps, 0, 1000000, "N", "updates of them at least: of little gold, more passes (0)"),
+    COUNT("gold-steps", gold_steps, 0, 1000000, "N", "updates of them at least: of little gold, more passes (200)"),
     REAL("gold-lr", gold_lr, 0, 1, "peak rate of then's gold passes; 0: 0.4 of --lr (0)"),
     COUNT("upsample", upsample, 0, 65536, "N", "of joint: how often gold comes in an epoch; 0: to be half (0)"),
     REAL("dev-share", dev_share, 0, 0.5, "of the gold training data: held out, the best epoch is kept (0)"),
@@ -74,6 +74,7 @@ struct nm_recipe nm_recipe_defaults(void)
                               .dropout = -1,
                               .seed = 13,
                               .gold_epochs = 3,
+                              .gold_steps = 200,
                               .precision = NM_PRECISION_AUTO,
                               .layer_decay = 1};
 }

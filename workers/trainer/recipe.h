@@ -60,7 +60,7 @@ struct nm_recipe_field {
 const struct nm_recipe_field *nm_recipe_fields(size_t *n);
 
 /* nm_recipe_defaults - 3 epochs, batch 32, 256 tokens, lr 5e-4, warm-up 0.1, decay 0.01, clip 1.0, dropout of the
- * config, seed 13, synthetic alone, 3 epochs of gold, nothing of the rest. */
+ * config, seed 13, synthetic alone, 3 epochs and at least 200 steps of gold, nothing of the rest. */
 struct nm_recipe nm_recipe_defaults(void);
 
 /* nm_recipe_set - a field from text.  NM_EINVAL: no number, out of its range, or no such choice; diag says which. */
