@@ -68,10 +68,10 @@ class Row:
 
 def print_table(rows, same, tokens):
     mine = rows[0]
-    print(f"{'':44} {'tokens/s':>9} {'median':>7} {'nermill fp32 is':>16} {'median':>8}  same tags  each round")
+    print(f"{'':48} {'tokens/s':>9} {'median':>7} {'nermill fp32 is':>16} {'median':>8}  same tags  each round")
     for i, row in enumerate(rows):
         mean, median = row.mean(tokens), row.median(tokens)
-        print(f"{row.name:44} {mean:9.0f} {median:7.0f} {mine.mean(tokens) / mean:14.2f} x "
+        print(f"{row.name:48} {mean:9.0f} {median:7.0f} {mine.mean(tokens) / mean:14.2f} x "
               f"{mine.median(tokens) / median:6.2f} x {same[i // 2]:10.3%}  "
               f"{' '.join(f'{tokens / s:.0f}' for s in row.seconds)}")
     print()
