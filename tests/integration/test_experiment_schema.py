@@ -32,8 +32,8 @@ class ExperimentSchema(unittest.TestCase):
         for path in files:
             text = path.read_text()
             self.assertLessEqual(set(re.findall(r"^(\w+):", text, re.M)), known, path.name)
-            for template in re.findall(r"template: (\S+)", text):
-                self.assertTrue((path.parent / template).exists(), f"{path.name}: {template}")
+            for name in re.findall(r"(?:template|asides|decoys: \{file): ([\w.]+)", text):
+                self.assertTrue((path.parent / name).exists(), f"{path.name}: {name}")
 
 
 if __name__ == "__main__":
