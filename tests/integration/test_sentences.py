@@ -4,13 +4,12 @@ paid for once, and its answer is in the log once, whatever is killed.
 
 import json
 import math
-import os
 import signal
 import subprocess
 import unittest
 
 from fake_llm import FakeLLM
-from harness import EXIT_INPUT, program
+from harness import EXIT_FAILURE, EXIT_INPUT, program
 from test_generation import GENERATION, GenerationCase
 from test_run import CONCURRENCY, FRUIT, TOWNS
 
@@ -143,12 +142,13 @@ class Several(GenerationCase):
             project = self.make(llm, samples=200, more="generation: {sentences_per_call: 5, constrain: never}\n"
                                                        "dedup: {exact: false, near: 0}\nbudget: {requests: 10}\n")
             process = self.start(project)
-            stats = self.wait_for(lambda: (s := self.stats(project)).get("state") == "budget" and s, process)
-            self.wait_for(lambda: self.stats(project).get("aligned") == 50, process)
+            _, said = process.communicate(timeout=60)  # it ends by itself when what was bought is aligned
+            self.assertEqual(process.returncode, EXIT_FAILURE, said)
+            self.assertIn("the budget is used up, with 50 of 200 samples there", said)
             self.assertEqual(len(llm.bodies), 10)
+            stats, _ = self.look(project)
+            self.assertEqual((stats["accepted"], stats["aligned"]), (50, 50))
             self.assertEqual(stats["budget"]["spent"]["requests"], 10)
-            os.kill(process.pid, signal.SIGTERM)
-            process.communicate(timeout=60)
 
     def test_a_changed_number_is_another_prompt(self):
         with FakeLLM(FRUIT + TOWNS) as llm:
