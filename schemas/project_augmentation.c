@@ -17,22 +17,28 @@ bool nm_project_augmentation_fits(const struct nm_project_augmentation *how)
     return how->coordinate + how->abbreviate + how->aside <= 1;
 }
 
+static double share(struct nm_checker *c, const char *key, const double *value, double fallback)
+{
+    return nm_value_float(c, "augmentation", 0, key, value, fallback, 0, 1);
+}
+
 void nm_check_augmentation(struct nm_checker *c, const struct raw_augmentation *in, struct nm_project *project)
 {
     static const struct raw_augmentation nothing = {0};
+    const struct nm_project_augmentation by_default = nm_project_augmentation_default();
     struct nm_project_augmentation *out = &project->augmentation;
     out->wanted = in != NULL;
     if (in == NULL)
         in = &nothing;
-    out->copies = nm_value_uint(c, "augmentation", 0, "copies", in->copies, 5, 1, 100);
+    out->copies = nm_value_uint(c, "augmentation", 0, "copies", in->copies, by_default.copies, 1, 100);
     out->asides = nm_value_filled(c, in->asides);
     out->decoys = nm_value_filled(c, in->decoys != NULL ? in->decoys : project->generation.decoys.file);
-    out->share = nm_value_float(c, "augmentation", 0, "share", in->share, 0.8, 0, 1);
-    out->coordinate = nm_value_float(c, "augmentation", 0, "coordinate", in->coordinate, 0.25, 0, 1);
-    out->abbreviate = nm_value_float(c, "augmentation", 0, "abbreviate", in->abbreviate, 0.1, 0, 1);
-    out->aside = nm_value_float(c, "augmentation", 0, "aside", in->aside, 0.25, 0, 1);
-    out->frame = nm_value_float(c, "augmentation", 0, "frame", in->frame, 0.15, 0, 1);
-    out->decoy_share = nm_value_float(c, "augmentation", 0, "decoy_share", in->decoy_share, 0.8, 0, 1);
+    out->share = share(c, "share", in->share, by_default.share);
+    out->coordinate = share(c, "coordinate", in->coordinate, by_default.coordinate);
+    out->abbreviate = share(c, "abbreviate", in->abbreviate, by_default.abbreviate);
+    out->aside = share(c, "aside", in->aside, by_default.aside);
+    out->frame = share(c, "frame", in->frame, by_default.frame);
+    out->decoy_share = share(c, "decoy_share", in->decoy_share, by_default.decoy_share);
     if (!nm_project_augmentation_fits(out))
         nm_value_complain(c, "augmentation", 0, "coordinate",
                           "coordinate, abbreviate and aside are more than 1 together: at most one of them happens "

@@ -10,9 +10,5 @@ for name in NERMILL_DATA NERMILL_PYTHON NERMILL_GGUF; do
         exit 3
     fi
 done
-build=${NERMILL_BENCH_BUILD:-}
-if [ -z "$build" ]; then
-    build=build/release
-    cmake --preset release >/dev/null
-    cmake --build --preset release --target nermill nermill-generator nermill-aligner >/dev/null
-fi
+. tests/bench/build.sh
+bench_build nermill nermill-generator nermill-aligner

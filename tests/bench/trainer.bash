@@ -12,8 +12,6 @@ if [ -z "${NERMILL_DATA:-}" ]; then
 fi
 [ -n "${NERMILL_ENCODER:-}" ] || eval "$(deploy/setup-models.sh)"
 [ -n "${NERMILL_TORCH_PYTHON:-}" ] || eval "$(tests/bench/setup.sh)"
-bin=${NERMILL_BENCH_BUILD:-build/release}/bin
-if [ -z "${NERMILL_BENCH_BUILD:-}" ]; then
-    cmake --preset release >/dev/null
-    cmake --build --preset release --target "$@" >/dev/null
-fi
+. tests/bench/build.sh
+bench_build "$@"
+bin=$build/bin

@@ -187,9 +187,10 @@ static void send_blob(struct fixture *f, const struct nm_msg_blob_read *read)
 
 static void on_aligned(struct fixture *f, const struct nm_msg_aligned *aligned)
 {
-    f->probed += aligned->task == PROBE;
-    if (aligned->task == PROBE)
+    if (aligned->task == PROBE) {
+        f->probed++;
         return;
+    }
     assert_true(aligned->task < TASKS_MAX);
     f->n_aligned += f->aligned[aligned->task]++ == 0;
     f->tokens = aligned->tokens;

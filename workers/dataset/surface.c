@@ -73,12 +73,17 @@ static void put_aside(const struct drawing *d)
     d->s->counts.asides++;
 }
 
+static struct nm_str deal_name(const struct nm_surface *s, size_t type)
+{
+    const size_t number = s->parts.names[type].names[nm_deck_deal(&s->decks[type])];
+    return text_of(nm_entities_get(s->parts.entities, number));
+}
+
 /* Another name of the type, with what stands around it. */
 static void put_name(const struct drawing *d, const char *before, size_t type, const char *after)
 {
     const struct nm_surface *s = d->s;
-    const size_t number = s->parts.names[type].names[nm_deck_deal(&s->decks[type])];
-    const struct nm_str name = text_of(nm_entities_get(s->parts.entities, number));
+    const struct nm_str name = deal_name(s, type);
     put(d, before);
     nm_draft_name(d->draft, name.ptr, name.len, nm_str(nm_entities_type_name(s->parts.entities, type)));
     put(d, after);
@@ -197,8 +202,7 @@ static struct nm_str put_mention(const struct drawing *d, const struct nm_msg_me
     const struct nm_surface *s = d->s;
     struct nm_str name = {from->text.ptr + m->start, m->end - m->start};
     if (happens(d, s->parts.how->share) && type != NM_ENTITIES_NONE && s->decks[type].n > 0) {
-        const size_t number = s->parts.names[type].names[nm_deck_deal(&s->decks[type])];
-        name = text_of(nm_entities_get(s->parts.entities, number));
+        name = deal_name(s, type);
         nm_draft_name(d->draft, name.ptr, name.len, m->type);
         nm_draft_skip(d->draft, m->end);
         d->s->counts.replaced++;
