@@ -32,21 +32,10 @@ struct augmenting {
     struct nm_augment augment;
     struct nm_project_augmentation how;
     struct nm_project *project;
-    char asides[NM_FILE_PATH], decoys[NM_FILE_PATH];
+    struct nm_augmentation_files files;
 };
 
 /* ---- settings -------------------------------------------------------------------------------------------------- */
-
-static enum nm_err project_file(const struct said *said, char *file, char path[NM_FILE_PATH], char **out,
-                                struct nm_diag *diag)
-{
-    if (file == NULL)
-        return NM_OK;
-    *out = path;
-    return nm_project_path(said->project, file, path, NM_FILE_PATH) == NM_OK
-               ? NM_OK
-               : nm_fail(diag, NM_ELIMIT, "%s: the path is too long", file);
-}
 
 /* The project's section, as the command line then changes it. */
 static enum nm_err take_project(struct augmenting *a, const struct said *said, struct nm_diag *diag)
@@ -54,10 +43,8 @@ static enum nm_err take_project(struct augmenting *a, const struct said *said, s
     enum nm_err err = nm_project_load(said->project, &a->project, diag);
     if (err != NM_OK)
         return err;
-    a->how = a->project->augmentation;
     a->augment.seed = a->project->seed;
-    err = project_file(said, a->how.asides, a->asides, &a->how.asides, diag);
-    return err == NM_OK ? project_file(said, a->how.decoys, a->decoys, &a->how.decoys, diag) : err;
+    return nm_project_augmentation_open(a->project, said->project, &a->files, &a->how, diag);
 }
 
 static enum nm_err take_share(const char *option, const char *said, double *share, struct nm_diag *diag)
@@ -169,7 +156,8 @@ int nm_command_augment(int argc, char **argv)
         {0, "share", NM_OPT_TEXT, &said.share, "P",
          "with which probability a mention is replaced (default: 0.5; with --surface 0.8)"},
         {0, "seed", NM_OPT_COUNT, &said.seed, "N", "another one draws others (default: 1)"},
-        {'f', "format", NM_OPT_TEXT, &a.augment.from.format, "FORMAT", "what FILE is, as for nermill import"},
+        {'f', "format", NM_OPT_TEXT, &a.augment.from.format, "FORMAT",
+         "what FILE ('-': standard input) is, as for nermill import"},
         {'t', "to", NM_OPT_TEXT, &to, "FORMAT", "conll (default), jsonl or another file of nermill export"},
         {'o', "out", NM_OPT_TEXT, &out, "OUT", "write there (default: standard output)"},
         {0, "surface", NM_OPT_FLAG, &said.surface, NULL, "the surface form of real text, too"},

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "workers/dataset/export.h"
+#include "workers/dataset/surface.h"
 
 enum {
     EARLIER_RUN_LIMIT_MS = 45 * 1000, /* for the processes of a killed run to end */
@@ -45,6 +46,13 @@ enum nm_err nm_job_tick(struct nm_job *job, int ms, struct nm_diag *diag)
 
 /* ---- before anything is started -------------------------------------------------------------- */
 
+static enum nm_err find(const struct nm_job *job, const char *name, char path[NM_PATH_MAX], struct nm_diag *diag)
+{
+    return nm_project_path(job->options.project, name, path, NM_PATH_MAX) == NM_OK
+               ? NM_OK
+               : nm_fail(diag, NM_ELIMIT, "%s: %s: the path is too long", job->place.project_file, name);
+}
+
 static enum nm_err find_encoder(struct nm_job *job, struct nm_diag *diag)
 {
     enum nm_err err = NM_OK;
@@ -55,7 +63,7 @@ static enum nm_err find_encoder(struct nm_job *job, struct nm_diag *diag)
         nm_buf_init(&value, NM_PATH_MAX);
         err = nm_project_expand("trainer: model", job->project->trainer.model, &value, diag);
         if (err == NM_OK)
-            err = nm_project_path(job->options.project, nm_buf_str(&value), job->encoder, sizeof job->encoder);
+            err = find(job, nm_buf_str(&value), job->encoder, diag);
         nm_buf_clean_up(&value);
     }
     if (err == NM_ENOENT) {
@@ -65,7 +73,7 @@ static enum nm_err find_encoder(struct nm_job *job, struct nm_diag *diag)
     if (err != NM_OK)
         return err;
     char config[NM_PATH_MAX];
-    err = nm_file_join(job->encoder, "config.json", config, sizeof config);
+    err = nm_file_path(job->encoder, "config.json", config, diag);
     if (err == NM_OK && !nm_file_exists(config))
         err = nm_fail(diag, NM_ENOENT, "%s: not found; the encoder to fine-tune is a Hugging Face directory", config);
     return err;
@@ -78,7 +86,7 @@ static enum nm_err find_file(const struct nm_job *job, const char *key, const ch
     path[0] = '\0';
     if (name == NULL)
         return NM_OK;
-    enum nm_err err = nm_project_path(job->options.project, name, path, NM_PATH_MAX);
+    enum nm_err err = find(job, name, path, diag);
     if (err == NM_OK && !nm_file_exists(path))
         err = nm_fail(diag, NM_ENOENT, "%s: %s: %s: not found", job->place.project_file, key, path);
     return err;
@@ -94,7 +102,7 @@ static enum nm_err check_input(struct nm_job *job, struct nm_diag *diag)
     if (err == NM_OK)
         err = nm_project_entities(job->project, job->options.project, &entities, diag);
     if (err == NM_OK && job->options.train && job->project->augmentation.wanted)
-        err = nm_job_check_augmentation(job, entities, diag);
+        err = nm_surface_check(job->project, job->options.project, entities, diag);
     nm_entities_destroy(&entities);
     if (err == NM_OK && job->options.train)
         err = find_encoder(job, diag);
@@ -216,9 +224,9 @@ static void say_notice(void *ctx, const char *line)
 static enum nm_err open_log(struct nm_job *job, struct nm_diag *diag)
 {
     char path[NM_PATH_MAX];
-    enum nm_err err = nm_file_join(job->place.logs, "run.log", path, sizeof path);
+    enum nm_err err = nm_file_path(job->place.logs, "run.log", path, diag);
     if (err != NM_OK)
-        return nm_fail(diag, err, "%s: the path is too long", job->place.logs);
+        return err;
     job->log = fopen(path, "ae");
     if (job->log == NULL)
         return nm_fail(diag, nm_err_from_errno(errno), "%s can't be written: %s", path, strerror(errno));
@@ -384,7 +392,7 @@ static enum nm_err export_once(struct nm_job *job, uint64_t *written, struct nm_
     for (size_t i = 0; i < 2 && err == NM_OK; i++) {
         char name[32], path[NM_PATH_MAX];
         (void)snprintf(name, sizeof name, "train.%s", formats[i]);
-        err = nm_file_join(job->place.data, name, path, sizeof path);
+        err = nm_file_path(job->place.data, name, path, diag);
         if (err == NM_OK)
             err = nm_export_run(nm_dataset_source(dataset), nm_format_find(formats[i]), path, written, diag);
     }

@@ -9,9 +9,4 @@ enum { NM_JOB_TICK_MS = 250 };
 /* nm_job_tick - one turn of any waiting: look after the processes, sleep a little.  NM_ECANCELED: we are to stop. */
 enum nm_err nm_job_tick(struct nm_job *job, int ms, struct nm_diag *diag);
 
-/* nm_job_check_augmentation - the files of the section can be read: before anything is started.  NM_EFORMAT, and the
- * files' errors. */
-enum nm_err nm_job_check_augmentation(const struct nm_job *job, const struct nm_entities *entities,
-                                      struct nm_diag *diag);
-
 #endif

@@ -4,7 +4,6 @@
 #include "cli/job_parts.h"
 #include "common/clock.h"
 #include "common/file.h"
-#include "workers/dataset/phrases.h"
 
 /* ---- views of the data set ------------------------------------------------------------------- */
 
@@ -19,13 +18,6 @@ static enum nm_err make_view(struct nm_job *job, const char *const *argv, const 
         err = nm_job_tick(job, NM_JOB_TICK_MS, diag);
     }
     return err;
-}
-
-static enum nm_err data_file(const struct nm_job *job, const char *name, char path[NM_PATH_MAX], struct nm_diag *diag)
-{
-    return nm_file_join(job->place.data, name, path, NM_PATH_MAX) == NM_OK
-               ? NM_OK
-               : nm_fail(diag, NM_ELIMIT, "%s: the path is too long", job->place.data);
 }
 
 /* Labels judged by taggers that have not seen them. */
@@ -43,7 +35,7 @@ static enum nm_err denoise(struct nm_job *job, char view[NM_PATH_MAX], struct nm
                                 "--out",
                                 view,
                                 NULL};
-    enum nm_err err = data_file(job, "denoised.conll", view, diag);
+    enum nm_err err = nm_file_path(job->place.data, "denoised.conll", view, diag);
     return err == NM_OK ? make_view(job, argv, "labels are judged by taggers that have not seen them", diag) : err;
 }
 
@@ -55,11 +47,11 @@ static enum nm_err augment(struct nm_job *job, char view[NM_PATH_MAX], struct nm
                                 "--out",   view,      NULL};
     enum nm_err err = NM_OK;
     if (view[0] == '\0')
-        err = data_file(job, "train.conll", from, diag);
+        err = nm_file_path(job->place.data, "train.conll", from, diag);
     else
         (void)snprintf(from, sizeof from, "%s", view);
     if (err == NM_OK)
-        err = data_file(job, "augmented.conll", view, diag);
+        err = nm_file_path(job->place.data, "augmented.conll", view, diag);
     return err == NM_OK ? make_view(job, argv, "copies of the samples are made", diag) : err;
 }
 
@@ -68,25 +60,6 @@ static enum nm_err make_views(struct nm_job *job, char view[NM_PATH_MAX], struct
 {
     enum nm_err err = job->project->denoise.wanted ? denoise(job, view, diag) : NM_OK;
     return err == NM_OK && job->project->augmentation.wanted ? augment(job, view, diag) : err;
-}
-
-enum nm_err nm_job_check_augmentation(const struct nm_job *job, const struct nm_entities *entities,
-                                      struct nm_diag *diag)
-{
-    const struct nm_project_augmentation *how = &job->project->augmentation;
-    const char *project = job->options.project;
-    char path[NM_PATH_MAX];
-    struct nm_phrases phrases;
-    struct nm_entities *decoys = nm_entities_new();
-    enum nm_err err = decoys != NULL ? NM_OK : nm_fail(diag, NM_ENOMEM, "out of memory");
-    if (err == NM_OK && how->asides != NULL && nm_project_path(project, how->asides, path, sizeof path) == NM_OK) {
-        err = nm_phrases_load(&phrases, path, entities, diag);
-        nm_phrases_clean_up(&phrases);
-    }
-    if (err == NM_OK && how->decoys != NULL && nm_project_path(project, how->decoys, path, sizeof path) == NM_OK)
-        err = nm_entities_load(decoys, "decoy", path, diag);
-    nm_entities_destroy(&decoys);
-    return err;
 }
 
 /* ---- the model ------------------------------------------------------------------------------- */

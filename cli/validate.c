@@ -10,6 +10,7 @@
 #include "cli/process.h"
 #include "common/file.h"
 #include "schemas/project.h"
+#include "workers/dataset/surface.h"
 
 /* The estimate's assumptions, which are printed with it. */
 static const double accepted_share = 0.7;  /* of answered calls */
@@ -41,6 +42,19 @@ static uint64_t samples_wanted(const struct nm_project *project, size_t entities
     return (uint64_t)ceil((double)entities * project->goal.min_per_entity / a_sample);
 }
 
+static void check_augmentation(struct check *check, const struct nm_entities *entities)
+{
+    struct nm_diag diag = {""};
+    if (!check->project->augmentation.wanted)
+        return;
+    enum nm_err err = nm_surface_check(check->project, check->path, entities, &diag);
+    if (err != NM_OK)
+        wrong(check, err, &diag);
+    else
+        printf("copies     %u of each sample, with the surface form of real text\n",
+               check->project->augmentation.copies);
+}
+
 static void check_lists(struct check *check)
 {
     struct nm_diag diag = {""};
@@ -69,6 +83,7 @@ static void check_lists(struct check *check)
     if (check->project->goal.min_per_entity > 0)
         printf("           and at least %u accepted texts of each entity; given up after %u rejected ones in a row\n",
                check->project->goal.min_per_entity, check->project->goal.give_up);
+    check_augmentation(check, entities);
     nm_entities_destroy(&entities);
 }
 

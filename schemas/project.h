@@ -12,6 +12,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "schemas/entities.h"
 #include "schemas/leakage.h"
 
@@ -259,6 +260,15 @@ struct nm_project_validation nm_project_validation_default(void);
  * behind a mention is no more than 1 together. */
 struct nm_project_augmentation nm_project_augmentation_default(void);
 bool nm_project_augmentation_fits(const struct nm_project_augmentation *how);
+
+/* nm_project_augmentation_open - the section, its files as they can be opened: names in files, which has to stay.
+ * path: as given to nm_project_load.  NM_ELIMIT. */
+struct nm_augmentation_files {
+    char asides[NM_FILE_PATH], decoys[NM_FILE_PATH];
+};
+enum nm_err nm_project_augmentation_open(const struct nm_project *project, const char *path,
+                                         struct nm_augmentation_files *files, struct nm_project_augmentation *how,
+                                         struct nm_diag *diag);
 
 /* nm_constraint_name - as project.yaml and the records have it; nm_constraint_named - back again, NONE where it is
  * none. */

@@ -17,6 +17,25 @@ bool nm_project_augmentation_fits(const struct nm_project_augmentation *how)
     return how->coordinate + how->abbreviate + how->aside <= 1;
 }
 
+static enum nm_err open_file(const char *project, char **file, char path[NM_FILE_PATH], struct nm_diag *diag)
+{
+    if (*file == NULL)
+        return NM_OK;
+    if (nm_project_path(project, *file, path, NM_FILE_PATH) != NM_OK)
+        return nm_fail(diag, NM_ELIMIT, "%s: the path is too long", *file);
+    *file = path;
+    return NM_OK;
+}
+
+enum nm_err nm_project_augmentation_open(const struct nm_project *project, const char *path,
+                                         struct nm_augmentation_files *files, struct nm_project_augmentation *how,
+                                         struct nm_diag *diag)
+{
+    *how = project->augmentation;
+    const enum nm_err err = open_file(path, &how->asides, files->asides, diag);
+    return err == NM_OK ? open_file(path, &how->decoys, files->decoys, diag) : err;
+}
+
 static double share(struct nm_checker *c, const char *key, const double *value, double fallback)
 {
     return nm_value_float(c, "augmentation", 0, key, value, fallback, 0, 1);

@@ -88,6 +88,8 @@ class Command(harness.Case):
         self.assertTrue(two.startswith(one) and len(two) > len(one))
         self.assertNotEqual(one, self.surface("--copies", 3, "--seed", 4).stdout)
         self.assertEqual(self.augment("--surface").returncode, EXIT_OK)  # neither file is needed
+        piped = self.nermill("augment", "-", *self.lists, "--seed", 3, input=SENTENCES)  # it is read once
+        self.assertEqual(piped.stdout, self.augment("--seed", 3).stdout, piped.stderr)
 
     def test_settings_of_a_project(self):
         project = self.write("project.yaml", "entities: [{type: Chemical, file: chemicals.txt}, {type: Disease, file: diseases.txt}]\n"
@@ -128,10 +130,12 @@ class InARun(test_denoise.Tagged):
             path = project / "project.yaml"
             plain = path.read_text()
             path.write_text(plain + "augmentation: {copies: 2, asides: asides.txt}\n")
+            self.assert_fails(self.nermill("validate", project, "--offline"), EXIT_INPUT, "asides.txt:2: ")
             _, said = self.finish(self.start(project, train=True), EXIT_INPUT)
             self.assertRegex(said, r"asides\.txt:2: .*'\*'")  # before anything is started
             self.assertEqual(llm.bodies, [])
             self.write("project/asides.txt", "(n = 12)\n")
+            self.assertIn("copies     2 of each sample", self.nermill("validate", project, "--offline").stdout)
             self.run_it(project)
             data, bought = project / "run" / "data", len(llm.bodies)
             train, copies = ((data / name).read_text() for name in ("train.conll", "augmented.conll"))

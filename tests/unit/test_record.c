@@ -100,6 +100,29 @@ static void check_json(const struct nm_record *record, struct nm_arena *arena)
     nm_buf_clean_up(&second);
 }
 
+/* A copy outlives what it was made of. */
+static void check_copy(const struct nm_record *record)
+{
+    struct nm_arena short_lived, arena;
+    struct nm_buf first, second;
+    struct nm_record copy, copy_of_it;
+    nm_buf_init(&first, 1 << 20);
+    nm_buf_init(&second, 1 << 20);
+    nm_arena_init(&short_lived, 0);
+    nm_arena_init(&arena, 0);
+    assert_int_equal(nm_record_write_json(record, &first), NM_OK);
+    assert_int_equal(nm_record_copy(&short_lived, record, &copy), NM_OK);
+    assert_int_equal(nm_record_copy(&arena, &copy, &copy_of_it), NM_OK);
+    nm_arena_reset(&short_lived);
+    memset(nm_arena_alloc(&short_lived, 1024), 'x', 1024);
+    assert_int_equal(nm_record_write_json(&copy_of_it, &second), NM_OK);
+    assert_string_equal(nm_buf_str(&first), nm_buf_str(&second));
+    nm_arena_clean_up(&short_lived);
+    nm_arena_clean_up(&arena);
+    nm_buf_clean_up(&first);
+    nm_buf_clean_up(&second);
+}
+
 static void test_random_texts(void **state)
 {
     (void)state;
@@ -119,6 +142,7 @@ static void test_random_texts(void **state)
         assert_int_equal(nm_record_from_spans(&arena, text, made.spans, made.n, &record, &counts), NM_OK);
         check_record(&made, spans, &record);
         check_json(&record, &arena);
+        check_copy(&record);
     }
     assert_true(counts.cut > 100 && counts.overlapping > 100); /* the hard cases were among them */
     struct nm_text_span outside = {.start = 0, .end = 4, .type = nm_str("Drug")};

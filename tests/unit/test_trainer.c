@@ -471,6 +471,11 @@ static void test_long_sentences(void **state)
         }
     }
     nm_tagger_clean_up(&tagger);
+    const double sure = 0.75;
+    const struct nm_tagger_options strict = {.n_threads = 1, .constrained = true, .min_score = &sure};
+    assert_int_equal(nm_tagger_load(&tagger, path_of("learn"), &strict, &diag), NM_OK);
+    assert_true(tagger.constrained && tagger.min_score > 0.74 && tagger.min_score < 0.76);
+    nm_tagger_clean_up(&tagger);
     assert_int_equal(nm_tagger_load(&tagger, base, &(struct nm_tagger_options){.n_threads = 1}, &diag),
                      NM_EFORMAT); /* no BIO labels */
 }
@@ -561,7 +566,6 @@ static void test_constrained(void **state)
         FILE *in = fmemopen(column, strlen(column), "r"), *out = open_memstream(&printed[constrained], &len);
         const struct nm_predict p = {.tagger = &tagger,
                                      .format = NM_PREDICT_CONLL,
-                                     .constrained = constrained != 0,
                                      .input = NM_PREDICT_FROM_CONLL,
                                      .in = in,
                                      .out = out,

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/hash.h"
 #include "common/utf8.h"
@@ -10,13 +9,21 @@
 #include "workers/dataset/draft.h"
 #include "workers/dataset/tally.h"
 
+/* A sentence of the file, which stays for all of its copies. */
+struct sentence {
+    struct nm_record record;
+    struct sentence *next;
+};
+
 struct augmenting {
     struct nm_augment *augment;
     nm_record_fn fn;
     void *ctx;
-    size_t *names;                /* numbers of entities, by type */
-    struct nm_typed_names *lists; /* by type; each a part of names */
-    struct nm_buf words;          /* the file as CoNLL with offsets, to learn from */
+    size_t *names;                  /* numbers of entities, by type */
+    struct nm_typed_names *lists;   /* by type; each a part of names */
+    struct sentence *first, **last; /* the file's, in kept; last: where the next one goes */
+    struct nm_arena kept;
+    struct nm_buf words; /* the file as CoNLL with offsets, to learn from */
     struct nm_tokenizer *tokenizer;
     struct nm_tally seen;    /* hashes of texts */
     uint64_t sentence, copy; /* the present ones' numbers */
@@ -42,9 +49,31 @@ static bool is_new(struct augmenting *a, const char *text, size_t len, enum nm_e
 /* ---- the sentences themselves ----------------------------------------------------------------------------------
  */
 
-static enum nm_err learn_from(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+static enum nm_err keep(void *ctx, const struct nm_record *record, struct nm_diag *diag)
 {
     struct augmenting *a = ctx;
+    struct sentence *sentence = nm_arena_alloc(&a->kept, sizeof *sentence);
+    if (sentence == NULL || nm_record_copy(&a->kept, record, &sentence->record) != NM_OK)
+        return no_memory(diag);
+    *a->last = sentence;
+    a->last = &sentence->next;
+    return NM_OK;
+}
+
+/* What happens with one of them. */
+typedef enum nm_err (*sentence_fn)(struct augmenting *a, struct nm_record *record, struct nm_diag *diag);
+
+static enum nm_err each(struct augmenting *a, sentence_fn fn, struct nm_diag *diag)
+{
+    enum nm_err err = NM_OK;
+    a->sentence = 0;
+    for (struct sentence *s = a->first; s != NULL && err == NM_OK; s = s->next, a->sentence++)
+        err = fn(a, &s->record, diag);
+    return err;
+}
+
+static enum nm_err learn_from(struct augmenting *a, struct nm_record *record, struct nm_diag *diag)
+{
     const struct nm_msg_sample *sample = &record->sample;
     struct nm_utf8_counter at = {.s = sample->text.ptr};
     enum nm_err err = NM_OK;
@@ -58,9 +87,8 @@ static enum nm_err learn_from(void *ctx, const struct nm_record *record, struct 
     return err == NM_OK ? NM_OK : no_memory(diag);
 }
 
-static enum nm_err take(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+static enum nm_err take(struct augmenting *a, struct nm_record *record, struct nm_diag *diag)
 {
-    struct augmenting *a = ctx;
     enum nm_err err = NM_OK;
     (void)is_new(a, record->sample.text.ptr, record->sample.text.len, &err);
     if (err != NM_OK)
@@ -69,12 +97,11 @@ static enum nm_err take(void *ctx, const struct nm_record *record, struct nm_dia
     return a->fn(a->ctx, record, diag);
 }
 
-static enum nm_err learn(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
+static enum nm_err learn(struct augmenting *a, struct nm_diag *diag)
 {
     struct nm_conll conll;
-    struct nm_record_counts counts;
     nm_conll_init(&conll);
-    enum nm_err err = nm_import_read(import, learn_from, a, &counts, diag);
+    enum nm_err err = each(a, learn_from, diag);
     if (err == NM_OK)
         err = nm_conll_parse(&conll, nm_buf_str(&a->words), a->words.len, a->augment->from.path, diag);
     if (err == NM_OK && nm_tokenizer_learn(&conll, &a->tokenizer) != NM_OK)
@@ -159,12 +186,11 @@ static enum nm_err give(struct augmenting *a, struct nm_record *made, uint64_t r
 }
 
 /* All copies of a sentence, by mention replacement. */
-static enum nm_err replace(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+static enum nm_err replace(struct augmenting *a, struct nm_record *record, struct nm_diag *diag)
 {
-    struct augmenting *a = ctx;
     struct nm_rng rng;
     enum nm_err err = NM_OK;
-    nm_rng_init(&rng, nm_mix64(a->augment->seed) ^ a->sentence++);
+    nm_rng_init(&rng, nm_mix64(a->augment->seed) ^ a->sentence);
     for (uint64_t i = 0; i < a->augment->copies && err == NM_OK; i++) {
         struct nm_record made = *record;
         nm_arena_reset(&a->arena);
@@ -185,52 +211,42 @@ static enum nm_err replace(void *ctx, const struct nm_record *record, struct nm_
 /* ---- with the surface form of real text ------------------------------------------------------------------------
  */
 
-static enum nm_err take_shielded(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+/* Its copies are made of what is left of it then. */
+static enum nm_err take_shielded(struct augmenting *a, struct nm_record *record, struct nm_diag *diag)
 {
-    struct augmenting *a = ctx;
-    struct nm_record shielded = *record;
     nm_arena_reset(&a->arena);
-    if (nm_surface_shield(a->surface, &record->sample, &a->arena, &shielded.sample) != NM_OK)
+    if (nm_surface_shield(a->surface, &record->sample, &a->arena, &a->kept) != NM_OK)
         return no_memory(diag);
-    return take(a, &shielded, diag);
+    return take(a, record, diag);
 }
 
 /* One copy of a sentence. */
-static enum nm_err resurface(void *ctx, const struct nm_record *record, struct nm_diag *diag)
+static enum nm_err resurface(struct augmenting *a, struct nm_record *record, struct nm_diag *diag)
 {
-    struct augmenting *a = ctx;
     struct nm_record made = *record;
-    struct nm_msg_sample shielded;
     struct nm_rng rng;
-    nm_rng_init(&rng, nm_mix64(nm_mix64(a->augment->seed) ^ a->sentence++) ^ a->copy);
+    nm_rng_init(&rng, nm_mix64(nm_mix64(a->augment->seed) ^ a->sentence) ^ a->copy);
     nm_arena_reset(&a->arena);
-    if (nm_surface_shield(a->surface, &record->sample, &a->arena, &shielded) != NM_OK ||
-        nm_surface_copy(a->surface, &shielded, &rng, &a->arena, &made.sample) != NM_OK)
+    if (nm_surface_copy(a->surface, &record->sample, &rng, &a->arena, &made.sample) != NM_OK)
         return no_memory(diag);
     return give(a, &made, 0, diag);
 }
 
 /* Sentence after sentence for each copy, so that one copy more changes nothing of the others: what names are dealt
  * depends on all that were dealt before. */
-static enum nm_err read_with_surface(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
+static enum nm_err read_with_surface(struct augmenting *a, struct nm_diag *diag)
 {
     struct nm_augment *augment = a->augment;
-    struct nm_record_counts counts;
     const struct nm_surface_parts parts = {augment->surface, augment->entities, a->lists, a->tokenizer,
                                            augment->seed};
     enum nm_err err = nm_surface_new(&parts, &a->surface, diag);
     if (err == NM_OK)
-        err = nm_import_read(import, take_shielded, a, &counts, diag);
-    const uint64_t shielded = err == NM_OK ? nm_surface_counts(a->surface)->shielded : 0;
-    for (a->copy = 1; a->copy <= augment->copies && err == NM_OK; a->copy++) {
-        a->sentence = 0;
-        err = nm_import_read(import, resurface, a, &counts, diag);
-    }
-    if (err != NM_OK)
-        return err;
-    augment->counts.surface = *nm_surface_counts(a->surface);
-    augment->counts.surface.shielded = shielded; /* once, not with each copy */
-    return NM_OK;
+        err = each(a, take_shielded, diag);
+    for (a->copy = 1; a->copy <= augment->copies && err == NM_OK; a->copy++)
+        err = each(a, resurface, diag);
+    if (err == NM_OK)
+        augment->counts.surface = *nm_surface_counts(a->surface);
+    return err;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------
@@ -264,33 +280,35 @@ static void clean_up(struct augmenting *a)
     nm_tokenizer_destroy(&a->tokenizer);
     nm_tally_clean_up(&a->seen);
     nm_buf_clean_up(&a->words);
+    nm_arena_clean_up(&a->kept);
     nm_arena_clean_up(&a->arena);
 }
 
-static enum nm_err read_with_replacement(struct augmenting *a, const struct nm_import *import, struct nm_diag *diag)
+static enum nm_err read_with_replacement(struct augmenting *a, struct nm_diag *diag)
 {
-    struct nm_record_counts counts;
-    enum nm_err err = nm_import_read(import, take, a, &counts, diag);
-    return err == NM_OK ? nm_import_read(import, replace, a, &counts, diag) : err;
+    enum nm_err err = each(a, take, diag);
+    return err == NM_OK ? each(a, replace, diag) : err;
 }
 
 enum nm_err nm_augment_read(const void *from, nm_record_fn fn, void *ctx, struct nm_diag *diag)
 {
     struct augmenting a = {.augment = *(struct nm_augment *const *)from, .fn = fn, .ctx = ctx};
     struct nm_import import = a.augment->from;
+    struct nm_record_counts counts;
     a.augment->counts = (struct nm_augment_counts){0};
     import.natural = true;
-    if (strcmp(import.path, "-") == 0)
-        return nm_fail(diag, NM_EINVAL, "the file is read twice: name one");
+    a.last = &a.first;
+    nm_arena_init(&a.kept, 0);
     nm_arena_init(&a.arena, 0);
     nm_buf_init(&a.words, SIZE_MAX / 4);
     enum nm_err err = make_lists(&a) == NM_OK ? NM_OK : no_memory(diag);
     if (err == NM_OK)
-        err = learn(&a, &import, diag);
+        err = nm_import_read(&import, keep, &a, &counts, diag);
+    if (err == NM_OK)
+        err = learn(&a, diag);
     nm_draft_init(&a.draft, a.tokenizer);
     if (err == NM_OK)
-        err = a.augment->surface != NULL ? read_with_surface(&a, &import, diag)
-                                         : read_with_replacement(&a, &import, diag);
+        err = a.augment->surface != NULL ? read_with_surface(&a, diag) : read_with_replacement(&a, diag);
     clean_up(&a);
     return err;
 }

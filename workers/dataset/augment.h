@@ -23,7 +23,7 @@ struct nm_augment_counts {
 
 struct nm_augment {
     const struct nm_entities *entities;
-    struct nm_import from; /* read more than once, so "-" is refused */
+    struct nm_import from; /* read once: all of it is in memory while the copies are made */
     uint64_t copies;       /* of each sentence; of replacement: of each with a mention that can be replaced */
     double share;          /* of replacement: the probability */
     const struct nm_project_augmentation *surface; /* NULL: replacement */
@@ -32,7 +32,7 @@ struct nm_augment {
 };
 
 /* nm_augment_read - every sentence to fn, and behind them all the copies, as nm_export_read does it: from points to a
- * pointer to a struct nm_augment.  NM_EINVAL: standard input; errors of nm_import_read and nm_surface_new. */
+ * pointer to a struct nm_augment.  Errors of nm_import_read and nm_surface_new. */
 enum nm_err nm_augment_read(const void *from, nm_record_fn fn, void *ctx, struct nm_diag *diag);
 
 #endif

@@ -24,6 +24,60 @@ uint64_t *nm_points_to_bytes(struct nm_arena *arena, struct nm_str text, size_t 
     return bytes;
 }
 
+/* ---- copies ---------------------------------------------------------------------------------------------------- */
+
+static bool same(struct nm_str a, struct nm_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* False: out of memory. */
+static bool copy_text(struct nm_arena *arena, struct nm_str *text)
+{
+    if (text->len > 0)
+        text->ptr = nm_arena_strndup(arena, text->ptr, text->len);
+    return text->len == 0 || text->ptr != NULL;
+}
+
+/* Neighbours mostly have the same tag: one copy for all of them. */
+static bool copy_tokens(struct nm_arena *arena, struct nm_msg_sample *sample)
+{
+    const struct nm_msg_token *from = sample->tokens;
+    struct nm_msg_token *to = sample->tokens = nm_arena_alloc(arena, (sample->n_tokens + 1) * sizeof *to);
+    bool ok = to != NULL;
+    for (size_t i = 0; i < sample->n_tokens && ok; i++) {
+        to[i] = from[i];
+        if (i > 0 && same(from[i].tag, to[i - 1].tag))
+            to[i].tag = to[i - 1].tag;
+        else
+            ok = copy_text(arena, &to[i].tag);
+    }
+    return ok;
+}
+
+static bool copy_mentions(struct nm_arena *arena, struct nm_msg_sample *sample)
+{
+    const struct nm_msg_mention *from = sample->mentions;
+    struct nm_msg_mention *to = sample->mentions = nm_arena_alloc(arena, (sample->n_mentions + 1) * sizeof *to);
+    bool ok = to != NULL;
+    for (size_t i = 0; i < sample->n_mentions && ok; i++) {
+        to[i] = from[i];
+        ok = copy_text(arena, &to[i].type) && copy_text(arena, &to[i].note);
+    }
+    return ok;
+}
+
+enum nm_err nm_record_copy(struct nm_arena *arena, const struct nm_record *from, struct nm_record *to)
+{
+    struct nm_msg_sample *sample = &to->sample;
+    *to = *from;
+    const bool ok = copy_text(arena, &to->document) && copy_text(arena, &to->source) &&
+                    copy_text(arena, &sample->text) && copy_text(arena, &sample->prompt_hash) &&
+                    copy_text(arena, &sample->model) && copy_text(arena, &sample->constraint) &&
+                    copy_tokens(arena, sample) && copy_mentions(arena, sample);
+    return ok ? NM_OK : NM_ENOMEM;
+}
+
 /* ---- tags ------------------------------------------------------------------------------------------------------ */
 
 /* One tag taken apart: prefix 'O', '-' (masked) or a letter of its scheme. */
@@ -39,11 +93,6 @@ static bool parse_tag(struct nm_str text, struct tag *tag)
         return tag->prefix == 'O' || tag->prefix == '-';
     tag->type = (struct nm_str){text.ptr + 2, text.len - 2};
     return text.len > 2 && text.ptr[1] == '-' && strchr("BIESLU", tag->prefix) != NULL;
-}
-
-static bool same(struct nm_str a, struct nm_str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 /* The tags as a run of mentions; open is the one that the next token may continue. */

@@ -65,6 +65,9 @@ enum nm_err nm_record_mark(struct nm_arena *arena, struct nm_record *record, siz
  * NM_ENOMEM. */
 enum nm_err nm_record_tag(struct nm_arena *arena, struct nm_msg_sample *sample);
 
+/* nm_record_copy - all of it, into the arena.  NM_ENOMEM. */
+enum nm_err nm_record_copy(struct nm_arena *arena, const struct nm_record *from, struct nm_record *to);
+
 /* nm_points_to_bytes - a table of n_points + 1 byte offsets of text's code points.  NULL: out of memory. */
 uint64_t *nm_points_to_bytes(struct nm_arena *arena, struct nm_str text, size_t *n_points);
 

@@ -278,24 +278,41 @@ enum nm_err nm_surface_copy(struct nm_surface *surface, const struct nm_msg_samp
     return nm_draft_end(d.draft, arena, out);
 }
 
-enum nm_err nm_surface_shield(struct nm_surface *surface, const struct nm_msg_sample *sample, struct nm_arena *arena,
-                              struct nm_msg_sample *out)
+enum nm_err nm_surface_shield(struct nm_surface *surface, struct nm_msg_sample *sample, struct nm_arena *room,
+                              struct nm_arena *arena)
 {
-    return nm_spots_shield(&surface->terms, sample, arena, out, &surface->counts.shielded);
+    return nm_spots_shield(&surface->terms, sample, room, arena, &surface->counts.shielded);
 }
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
-static enum nm_err load_decoys(struct nm_surface *s, struct nm_diag *diag)
+/* The error, in words if it has none yet. */
+static enum nm_err said(enum nm_err err, struct nm_diag *diag)
+{
+    return err == NM_OK || diag->text[0] != '\0' ? err : nm_fail(diag, err, "augment: %s", nm_err_name(err));
+}
+
+static enum nm_err read_files(struct nm_surface *s, struct nm_diag *diag)
+{
+    const struct nm_project_augmentation *how = s->parts.how;
+    enum nm_err err = NM_OK;
+    if (how->decoys != NULL) {
+        s->decoys = nm_entities_new();
+        err = s->decoys != NULL ? nm_entities_load(s->decoys, "decoy", how->decoys, diag) : NM_ENOMEM;
+    }
+    if (err == NM_OK && how->asides != NULL)
+        err = nm_phrases_load(&s->phrases, how->asides, s->parts.entities, diag);
+    return err;
+}
+
+/* Those that are on no list. */
+static enum nm_err keep_decoys(struct nm_surface *s)
 {
     const struct nm_surface_parts *parts = &s->parts;
-    s->decoys = nm_entities_new();
-    enum nm_err err = s->decoys != NULL ? nm_entities_load(s->decoys, "decoy", parts->how->decoys, diag) : NM_ENOMEM;
-    const size_t n = err == NM_OK ? nm_entities_count(s->decoys) : 0;
+    const size_t n = nm_entities_count(s->decoys);
     size_t kept = 0;
     s->kept = malloc((n + 1) * sizeof *s->kept);
-    if (err == NM_OK && s->kept == NULL)
-        err = NM_ENOMEM;
+    enum nm_err err = s->kept != NULL ? NM_OK : NM_ENOMEM;
     for (size_t i = 0; i < n && err == NM_OK; i++) {
         const struct nm_entity *decoy = nm_entities_get(s->decoys, i);
         if (nm_entities_find(parts->entities, NM_ENTITIES_ANY, decoy->text, decoy->len) != NM_ENTITIES_NONE) {
@@ -329,14 +346,29 @@ enum nm_err nm_surface_new(const struct nm_surface_parts *parts, struct nm_surfa
     nm_buf_init(&s->word, 1 << 20);
     nm_draft_init(&s->draft, parts->tokenizer);
     diag->text[0] = '\0';
-    enum nm_err err = make_decks(s);
-    if (err == NM_OK && parts->how->decoys != NULL)
-        err = load_decoys(s, diag);
-    if (err == NM_OK && parts->how->asides != NULL)
-        err = nm_phrases_load(&s->phrases, parts->how->asides, parts->entities, diag);
+    enum nm_err err = read_files(s, diag);
+    if (err == NM_OK)
+        err = make_decks(s);
+    if (err == NM_OK && s->decoys != NULL)
+        err = keep_decoys(s);
     if (err != NM_OK)
         nm_surface_destroy(surface);
-    return err == NM_OK || diag->text[0] != '\0' ? err : nm_fail(diag, err, "augment: %s", nm_err_name(err));
+    return said(err, diag);
+}
+
+enum nm_err nm_surface_check(const struct nm_project *project, const char *path, const struct nm_entities *entities,
+                             struct nm_diag *diag)
+{
+    struct nm_augmentation_files files;
+    struct nm_project_augmentation how;
+    struct nm_surface s = {.parts = {.how = &how, .entities = entities}};
+    diag->text[0] = '\0';
+    enum nm_err err = nm_project_augmentation_open(project, path, &files, &how, diag);
+    if (err == NM_OK)
+        err = read_files(&s, diag);
+    nm_entities_destroy(&s.decoys);
+    nm_phrases_clean_up(&s.phrases);
+    return said(err, diag);
 }
 
 void nm_surface_destroy(struct nm_surface **surface)

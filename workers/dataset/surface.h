@@ -45,10 +45,15 @@ struct nm_surface_parts {
 enum nm_err nm_surface_new(const struct nm_surface_parts *parts, struct nm_surface **surface, struct nm_diag *diag);
 void nm_surface_destroy(struct nm_surface **surface);
 
-/* nm_surface_shield - the sample without the mentions that are a part of a longer decoy ("stroke" in "stroke
- * volume"), into out, in the arena.  NM_ENOMEM. */
-enum nm_err nm_surface_shield(struct nm_surface *surface, const struct nm_msg_sample *sample, struct nm_arena *arena,
-                              struct nm_msg_sample *out);
+/* nm_surface_check - the files of a project's section alone, before there is anything to augment.  path: as given to
+ * nm_project_load.  Errors as above, and NM_ELIMIT. */
+enum nm_err nm_surface_check(const struct nm_project *project, const char *path, const struct nm_entities *entities,
+                             struct nm_diag *diag);
+
+/* nm_surface_shield - the mentions that are a part of a longer decoy ("stroke" in "stroke volume") go from the
+ * sample; its tags are in the arena then, in room what nobody needs any more.  NM_ENOMEM. */
+enum nm_err nm_surface_shield(struct nm_surface *surface, struct nm_msg_sample *sample, struct nm_arena *room,
+                              struct nm_arena *arena);
 
 /* nm_surface_copy - one copy of a sample that is shielded already, drawn by rng, into out: it lasts until the next
  * call, or the arena does.  NM_ENOMEM, NM_ELIMIT. */

@@ -1,7 +1,5 @@
 #include "workers/dataset/surface_spots.h"
 
-#include <string.h>
-
 /* So many tokens stand before the first place of an aside: "However," has none. */
 enum { TOKENS_BEFORE = 4 };
 
@@ -63,24 +61,20 @@ static bool is_part(const struct nm_msg_sample *sample, const struct nm_msg_ment
     return false;
 }
 
-enum nm_err nm_spots_shield(const struct nm_terms *decoys, const struct nm_msg_sample *from, struct nm_arena *arena,
-                            struct nm_msg_sample *out, uint64_t *shielded)
+enum nm_err nm_spots_shield(const struct nm_terms *decoys, struct nm_msg_sample *sample, struct nm_arena *room,
+                            struct nm_arena *arena, uint64_t *shielded)
 {
-    struct nm_token_span *found = room_for(arena, from);
-    size_t n = 0;
-    *out = *from;
-    out->tokens = nm_arena_alloc(arena, (from->n_tokens + 1) * sizeof *out->tokens);
-    out->mentions = nm_arena_alloc(arena, (from->n_mentions + 1) * sizeof *out->mentions);
-    out->n_mentions = 0;
-    if (found == NULL || out->tokens == NULL || out->mentions == NULL)
-        return NM_ENOMEM;
-    memcpy(out->tokens, from->tokens, from->n_tokens * sizeof *out->tokens);
-    enum nm_err err = nm_terms_find(decoys, from, found, &n);
-    for (size_t i = 0; i < from->n_mentions && err == NM_OK; i++) {
-        const struct nm_msg_mention *m = &from->mentions[i];
-        if (nm_mention_masked(m) || !is_part(from, m, found, n))
-            out->mentions[out->n_mentions++] = *m;
+    struct nm_token_span *found = room_for(room, sample);
+    size_t n = 0, kept = 0;
+    enum nm_err err = found != NULL ? nm_terms_find(decoys, sample, found, &n) : NM_ENOMEM;
+    if (err != NM_OK)
+        return err;
+    for (size_t i = 0; i < sample->n_mentions; i++) {
+        const struct nm_msg_mention m = sample->mentions[i];
+        if (nm_mention_masked(&m) || !is_part(sample, &m, found, n))
+            sample->mentions[kept++] = m;
     }
-    *shielded += from->n_mentions - out->n_mentions;
-    return err == NM_OK ? nm_record_tag(arena, out) : err;
+    *shielded += sample->n_mentions - kept;
+    sample->n_mentions = kept;
+    return nm_record_tag(arena, sample);
 }

@@ -23,9 +23,9 @@ struct nm_spot {
 enum nm_err nm_spots_find(const struct nm_terms *decoys, const struct nm_msg_sample *sample, struct nm_arena *arena,
                           struct nm_spot **spots, size_t *n);
 
-/* nm_spots_shield - the mentions of from that no longer decoy holds, into out, with tags anew; *shielded: how many
- * others there were, added.  NM_ENOMEM. */
-enum nm_err nm_spots_shield(const struct nm_terms *decoys, const struct nm_msg_sample *from, struct nm_arena *arena,
-                            struct nm_msg_sample *out, uint64_t *shielded);
+/* nm_spots_shield - of the sample's mentions those stay that no longer decoy holds, with tags anew, of the arena;
+ * room: what the search takes; *shielded: how many went, added.  NM_ENOMEM. */
+enum nm_err nm_spots_shield(const struct nm_terms *decoys, struct nm_msg_sample *sample, struct nm_arena *room,
+                            struct nm_arena *arena, uint64_t *shielded);
 
 #endif

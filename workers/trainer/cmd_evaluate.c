@@ -35,9 +35,10 @@ static const char help[] =
 struct arguments {
     const char *model, *gold, *errors;
     char **seen; /* (n_seen) */
-    size_t n_seen, threads;
-    bool json, constrained;
-    double min_score; /* below 0: as the model says */
+    size_t n_seen;
+    bool json;
+    struct nm_tagger_options how;
+    double min_score; /* where how points to it */
 };
 
 /* ---- mistakes --------------------------------------------------------------------------------- */
@@ -134,10 +135,7 @@ static int run(const struct arguments *a)
         err = nm_known_add_file(&known, a->seen[i], &diag);
     nm_known_close(&known);
     if (err == NM_OK)
-        err = nm_tagger_load(&tagger, a->model, &(struct nm_tagger_options){.n_threads = a->threads}, &diag);
-    tagger.constrained = a->constrained;
-    if (a->min_score >= 0)
-        tagger.min_score = a->min_score;
+        err = nm_tagger_load(&tagger, a->model, &a->how, &diag);
     if (err == NM_OK)
         err = evaluate(a, &tagger, &gold, &known, &diag);
     nm_known_clean_up(&known);
@@ -165,10 +163,11 @@ static int parse(int argc, char **argv, struct arguments *a)
         else if (o == 'e')
             a->errors = optarg;
         else if (o == 'c')
-            a->constrained = true;
+            a->how.constrained = true;
         else if (o == 'M') {
             if (!nm_option_share(optarg, &a->min_score))
                 return nm_command_usage("evaluate", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
+            a->how.min_score = &a->min_score;
         } else if (o == 'j')
             a->json = true;
         else if (o == 't') {
@@ -180,7 +179,7 @@ static int parse(int argc, char **argv, struct arguments *a)
         } else
             return NM_EXIT_USAGE;
     }
-    a->threads = (size_t)threads;
+    a->how.n_threads = (size_t)threads;
     if (optind < argc)
         return nm_command_usage("evaluate", "\"%s\" is not an option", argv[optind]);
     if (a->model == NULL || a->gold == NULL)
@@ -190,7 +189,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 
 int nm_command_evaluate(int argc, char **argv)
 {
-    struct arguments a = {.min_score = -1, .seen = calloc((size_t)argc, sizeof(char *))};
+    struct arguments a = {.seen = calloc((size_t)argc, sizeof(char *))};
     if (a.seen == NULL)
         return NM_EXIT_FAILURE;
     int code = parse(argc, argv, &a);

@@ -112,11 +112,11 @@ int nm_command_predict(int argc, char **argv)
                                             {"timing", no_argument, NULL, 'T'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN,
-                           .min_score = -1};
+    struct nm_predict p = {.format = isatty(STDOUT_FILENO) != 0 ? NM_PREDICT_COLOR : NM_PREDICT_PLAIN};
+    struct nm_tagger_options how = {.n_threads = 0};
     const char *model = NULL, *input = NULL;
     uint64_t threads = 0;
-    enum nm_precision precision = NM_FP32;
+    double min_score;
     bool timing = false;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
@@ -124,12 +124,13 @@ int nm_command_predict(int argc, char **argv)
         else if (o == 's')
             p.scores = true;
         else if (o == 'c')
-            p.constrained = true;
+            how.constrained = true;
         else if (o == 'T')
             timing = true;
         else if (o == 'M') {
-            if (!nm_option_share(optarg, &p.min_score))
+            if (!nm_option_share(optarg, &min_score))
                 return nm_command_usage("predict", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
+            how.min_score = &min_score;
         } else if (o == 'S') {
             if (!nm_option_real(optarg, &p.sure) || p.sure < 0 || p.sure > 1)
                 return nm_command_usage("predict", "--sure: \"%s\" is not a number from 0 to 1", optarg);
@@ -144,7 +145,7 @@ int nm_command_predict(int argc, char **argv)
             if (!nm_option_count(optarg, 4096, &threads))
                 return nm_command_usage("predict", "--threads: \"%s\" is not a number in its range", optarg);
         } else if (o == 'p') {
-            if (!nm_option_precision(optarg, &precision))
+            if (!nm_option_precision(optarg, &how.precision))
                 return nm_command_usage("predict", "--precision: \"%s\" is neither fp32 nor bf16", optarg);
         } else if (o == 'h') {
             fputs(help, stdout);
@@ -160,6 +161,6 @@ int nm_command_predict(int argc, char **argv)
         return nm_command_usage("predict", "one FILE, not %d", argc - optind);
     const char *path = optind < argc ? argv[optind] : NULL;
     p.input = input_of(input, path != NULL ? path : "");
-    const struct nm_tagger_options how = {.n_threads = (size_t)threads, .precision = precision};
+    how.n_threads = (size_t)threads;
     return run(&p, model, path, &how, timing);
 }

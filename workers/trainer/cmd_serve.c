@@ -31,16 +31,11 @@ static void say_ready(uint16_t port)
     fflush(stdout);
 }
 
-static int run(struct nm_serve *serve, size_t threads, enum nm_precision precision, bool constrained,
-               double min_score)
+static int run(struct nm_serve *serve, const struct nm_tagger_options *how)
 {
     struct nm_diag diag = {""};
     struct nm_tagger tagger = {0};
-    const struct nm_tagger_options options = {.n_threads = threads, .precision = precision, .lasting = true};
-    enum nm_err err = nm_tagger_load(&tagger, serve->model, &options, &diag);
-    tagger.constrained = constrained;
-    if (min_score >= 0)
-        tagger.min_score = min_score;
+    enum nm_err err = nm_tagger_load(&tagger, serve->model, how, &diag);
     serve->tagger = &tagger;
     serve->stop = &nm_command_stop;
     serve->ready = say_ready;
@@ -65,26 +60,27 @@ int nm_command_serve(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     struct nm_serve serve = {.bind = "127.0.0.1", .port = 8080};
-    enum nm_precision precision = NM_FP32;
+    struct nm_tagger_options how = {.lasting = true};
     uint64_t threads = 0, port = serve.port;
-    bool constrained = false;
-    double min_score = -1;
+    double min_score;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (o == 'm')
             serve.model = optarg;
         else if (o == 'b')
             serve.bind = optarg;
         else if (o == 'c')
-            constrained = true;
+            how.constrained = true;
         else if (o == 'p' && !nm_option_count(optarg, 65535, &port))
             return nm_command_usage("serve", "--port: \"%s\" is not a number in its range", optarg);
         else if (o == 't' && !nm_option_count(optarg, 4096, &threads))
             return nm_command_usage("serve", "--threads: \"%s\" is not a number in its range", optarg);
-        else if (o == 'P' && !nm_option_precision(optarg, &precision))
+        else if (o == 'P' && !nm_option_precision(optarg, &how.precision))
             return nm_command_usage("serve", "--precision: \"%s\" is neither fp32 nor bf16", optarg);
-        else if (o == 'M' && !nm_option_share(optarg, &min_score))
-            return nm_command_usage("serve", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
-        else if (o == 'h') {
+        else if (o == 'M') {
+            if (!nm_option_share(optarg, &min_score))
+                return nm_command_usage("serve", "--min-score: \"%s\" is not a number from 0 to 1", optarg);
+            how.min_score = &min_score;
+        } else if (o == 'h') {
             fputs(help, stdout);
             return NM_EXIT_OK;
         } else if (o == '?')
@@ -95,5 +91,6 @@ int nm_command_serve(int argc, char **argv)
     if (serve.model == NULL)
         return nm_command_usage("serve", "--model is missing");
     serve.port = (uint16_t)port;
-    return run(&serve, (size_t)threads, precision, constrained, min_score);
+    how.n_threads = (size_t)threads;
+    return run(&serve, &how);
 }

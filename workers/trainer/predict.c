@@ -271,9 +271,6 @@ static enum nm_err run_conll(const struct nm_predict *p, struct chunk *chunk, st
 enum nm_err nm_predict_run(const struct nm_predict *predict, struct nm_diag *diag)
 {
     struct chunk chunk = {0};
-    predict->tagger->constrained = predict->constrained;
-    if (predict->min_score >= 0)
-        predict->tagger->min_score = predict->min_score;
     enum nm_err err =
         predict->input == NM_PREDICT_FROM_CONLL ? run_conll(predict, &chunk, diag) : run_lines(predict, &chunk, diag);
     if (err == NM_OK)

@@ -26,8 +26,6 @@ struct nm_predict {
     enum nm_predict_format format;
     bool scores; /* conll has a third column: the probability of the tag */
     double sure; /* of conll: words whose tag is less probable, and entities that have one, are masked; 0: none */
-    bool constrained; /* see nm_tagger */
-    double min_score; /* see nm_tagger; below 0: as the model says */
     enum nm_predict_input input;
     bool unbuffered; /* answer each line at once: somebody types */
     FILE *in, *out;

@@ -68,6 +68,9 @@ enum nm_err nm_tagger_load(struct nm_tagger *tagger, const char *dir, const stru
         err = set_up(tagger, diag);
     if (err == NM_OK && !nm_bert_head_loaded(tagger->bert))
         err = nm_fail(diag, NM_EFORMAT, "%s: has no classifier: train it first (nermill train --model %s)", dir, dir);
+    tagger->constrained = how->constrained;
+    if (how->min_score != NULL)
+        tagger->min_score = *how->min_score;
     if (err != NM_OK)
         nm_tagger_clean_up(tagger);
     return err;

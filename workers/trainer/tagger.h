@@ -18,10 +18,9 @@ struct nm_tagger {
     struct nm_wordpiece *wp;
     struct nm_tagset tagset;
     const char *where; /* the model's directory, borrowed: for messages */
-    bool constrained;  /* set by the caller: the best tags that are BIO, not each word's best (crf.h);
-                        * those of a model with a CRF layer always are */
-    double min_score;  /* of an entity: the mean probability of its words' tags; what is below is outside.  As the
-                        * model's config.json says; the caller may set another one */
+    bool constrained;  /* the best tags that are BIO, not each word's best (crf.h); those of a model with a CRF layer
+                        * always are */
+    double min_score;  /* of an entity: the mean probability of its words' tags; what is below is outside */
     bool borrowed;     /* bert and wp are somebody else's */
     struct {
         uint64_t tokens; /* [CLS] and [SEP] among them */
@@ -32,7 +31,9 @@ struct nm_tagger {
 struct nm_tagger_options {
     size_t n_threads; /* 0: as many as there are cores */
     enum nm_precision precision;
-    bool lasting; /* see nm_bert_options: of a server, whose model may be overwritten while it runs */
+    bool lasting;            /* see nm_bert_options: of a server, whose model may be overwritten while it runs */
+    bool constrained;        /* see nm_tagger */
+    const double *min_score; /* see nm_tagger; NULL: what the model's config.json says */
 };
 
 /* nm_tagger_load - a Hugging Face directory of a token classifier with BIO labels.  where is borrowed.
