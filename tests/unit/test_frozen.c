@@ -21,7 +21,7 @@ enum { VOCABULARY = 50, POSITIONS = 40, LABELS = 3, SEQUENCES = 90, MOST = SEQUE
 
 static struct nm_diag diag;
 static uint32_t ids[MOST], starts[SEQUENCES + 1], wanted[MOST];
-static float expected[MOST * LABELS];
+static float expected[MOST * LABELS], alone[MOST * LABELS];
 
 /* A model's directory; its panels of packed weights are not full, its rows of no whole number of vectors. */
 static int set_up(void **state)
@@ -71,18 +71,26 @@ static struct nm_batch make_batch(size_t n, size_t longest)
     return batch;
 }
 
-/* Each sequence by itself, all of its tokens, by a model whose weights are packed for every product. */
-static void expect(const struct nm_batch *batch, enum nm_precision precision)
+/* Each sequence by itself, all of its tokens. */
+static void one_by_one(float *out, const struct nm_batch *batch, struct nm_bert_options options)
 {
-    struct nm_bert *bert = load((struct nm_bert_options){.n_threads = 1, .precision = precision, .inference = true});
+    struct nm_bert *bert = load(options);
     const float *logits;
     for (size_t s = 0; s < batch->n_seqs; s++) {
         const uint32_t own[2] = {0, starts[s + 1] - starts[s]};
         const struct nm_batch one = {.n_seqs = 1, .n_tokens = own[1], .ids = ids + starts[s], .seq_start = own};
         assert_int_equal(nm_bert_forward(bert, &one, &logits, &diag), NM_OK);
-        memcpy(expected + starts[s] * LABELS, logits, own[1] * LABELS * sizeof *logits);
+        memcpy(out + starts[s] * LABELS, logits, own[1] * LABELS * sizeof *logits);
     }
     nm_bert_destroy(&bert);
+}
+
+/* By a model whose weights are packed for every product, which multiplies what this one looks up; and by a frozen
+ * one. */
+static void expect(const struct nm_batch *batch, enum nm_precision precision)
+{
+    one_by_one(expected, batch, (struct nm_bert_options){.n_threads = 1, .precision = precision, .inference = true});
+    one_by_one(alone, batch, (struct nm_bert_options){.n_threads = 1, .precision = precision, .frozen = true});
 }
 
 /* Bit for bit where the products are our own; OpenBLAS adds in another order when there are other rows. */
@@ -90,6 +98,8 @@ static void assert_expected(const float *logits, size_t t, enum nm_precision pre
 {
     const float *want = expected + t * LABELS, *got = logits + t * LABELS;
     if (nm_gemm_get(precision) != NULL)
+        assert_memory_equal(got, alone + t * LABELS, LABELS * sizeof *got);
+    if (precision == NM_BF16) /* nothing is looked up */
         assert_memory_equal(got, want, LABELS * sizeof *got);
     for (size_t i = 0; i < LABELS; i++)
         assert_true(fabsf(got[i] - want[i]) < 1e-5F);

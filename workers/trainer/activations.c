@@ -89,7 +89,8 @@ static void lay_out(struct nm_bert *b, bool measure, bool train, const struct nm
     b->picked_logits = take(b, measure, n * b->cfg.n_labels);
     b->scratch = take(b, measure, b->n_threads * nm_attention_room(x->max_len, h / b->cfg.n_heads));
     if (!train) {
-        b->norm0 = (struct nm_norm_kept){NULL, NULL};
+        b->norm0 = (struct nm_norm_kept){NULL, b->lookup != NULL ? take(b, measure, n) : NULL};
+        b->lookup_room = b->lookup != NULL ? take(b, measure, nm_lookup_room(n, h, 3 * h)) : NULL;
         lay_out_layer(b, measure, false, &b->acts[0], x);
         return;
     }

@@ -1,6 +1,7 @@
 /* A model that only tags.  Its weights are packed once, when they are read, and of a batch each thread takes some
  * sequences after the other through all layers by itself, as a part: the same weights, one thread, and activations of
- * its own.  So nobody packs anything twice, and nobody waits for anybody before the batch is done.
+ * its own.  So nobody packs anything twice, and nobody waits for anybody before the batch is done.  What the first
+ * layer multiplies first is looked up.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,9 +12,10 @@
 #include "workers/trainer/weights.h"
 
 enum {
-    SLICE = 512,  /* tokens that a part takes at once: enough rows for the products, few enough for the caches */
-    LEAST = 64,   /* and towards the end, so that all parts are done at about the same time */
-    BATCH = 65536 /* tokens of many slices: logits are all that a whole batch has in memory */
+    SLICE = 512,   /* tokens that a part takes at once: enough rows for the products, few enough for the caches */
+    LEAST = 64,    /* and towards the end, so that all parts are done at about the same time */
+    BATCH = 65536, /* tokens of many slices: logits are all that a whole batch has in memory */
+    LOOKUP = 16384 /* entries that are kept: more than a field's language has; 75 MB for a hidden size of 384 */
 };
 
 /* ---- packed weights -------------------------------------------------------------------------- */
@@ -63,11 +65,26 @@ static void pack_by_team(void *arg)
     nm_weight_pack(p->b->team, p->to, p->b->staging, p->d->c, p->d->o);
 }
 
+/* In bf16 the table would have other roundings than the product. */
+static bool looks_up(const struct nm_bert *b)
+{
+    return b->precision == NM_FP32;
+}
+
+/* The first layer's query, key and value; the embeddings' norm has been read before. */
+static void fold(struct nm_bert *b, float *qkv)
+{
+    const float *w = b->params.data;
+    nm_lookup_fold(qkv, b->folded, w + b->at.norm_g, w + b->at.norm_b, b->cfg.hidden_size, 3 * b->cfg.hidden_size);
+}
+
 void nm_bert_was_read(struct nm_bert *b, const struct nm_param *p)
 {
     struct dense d;
     if (b->packed == NULL || !find_dense(b, p, &d) || p->offset + p->n < d.at + d.c * d.o)
         return; /* query and key wait for value */
+    if (d.w == &b->weights[0].qkv && looks_up(b))
+        fold(b, b->staging);
     struct packing packing = {b, &d, b->packed + b->packed_units};
     nm_team_run(b->team, pack_by_team, &packing);
     *d.w = (struct nm_weight){.packed = packing.to};
@@ -78,6 +95,8 @@ enum nm_err nm_bert_freeze(struct nm_bert *b, struct nm_diag *diag)
 {
     const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size, k = b->cfg.n_labels;
     nm_team_set_precision(b->team, b->precision);
+    if ((b->folded = nm_floats_new(3 * h)) == NULL)
+        return nm_fail(diag, NM_ENOMEM, "out of memory for a model");
     const size_t layer = nm_weight_units(b->team, h, 3 * h) + nm_weight_units(b->team, h, h) +
                          nm_weight_units(b->team, h, m) + nm_weight_units(b->team, m, h);
     if (layer == 0)
@@ -95,6 +114,29 @@ static void free_staging(struct nm_bert *b)
 {
     nm_floats_free(b->staging, b->staging_cap);
     b->staging = NULL;
+}
+
+static enum nm_err make_lookup(struct nm_bert *b)
+{
+    const size_t h = b->cfg.hidden_size, vocabulary = b->cfg.vocab_size;
+    const struct layer_at *at = &b->at.layers[0];
+    float *w = b->params.data;
+    const struct nm_lookup_options options = {.words = b->words,
+                                              .positions = w + b->at.position,
+                                              .type = w + b->at.type,
+                                              .constant = b->folded,
+                                              .vocabulary = vocabulary,
+                                              .capacity = vocabulary < LOOKUP ? vocabulary : LOOKUP,
+                                              .n_positions = b->cfg.max_positions,
+                                              .c = h,
+                                              .o = 3 * h};
+    if (!looks_up(b))
+        return NM_OK;
+    if (b->packed == NULL)
+        fold(b, w + at->qkv_w);
+    for (size_t i = 0; i < 3 * h; i++)
+        b->folded[i] += w[at->qkv_b + i];
+    return nm_lookup_new(&b->lookup, b->team, b->weights[0].qkv, &options);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -145,7 +187,7 @@ static struct nm_bert *new_part(const struct nm_bert *b)
 enum nm_err nm_bert_make_parts(struct nm_bert *b, struct nm_diag *diag)
 {
     free_staging(b);
-    bool made = (b->parts = calloc(b->n_threads, sizeof(struct nm_bert *))) != NULL;
+    bool made = make_lookup(b) == NM_OK && (b->parts = calloc(b->n_threads, sizeof(struct nm_bert *))) != NULL;
     for (size_t i = 0; made && i < b->n_threads; i++)
         made = (b->parts[i] = new_part(b)) != NULL;
     return made ? NM_OK : nm_fail(diag, NM_ENOMEM, "out of memory for %zu threads", b->n_threads);
@@ -157,6 +199,8 @@ void nm_bert_thaw(struct nm_bert *b)
         free_part(b->parts[i]);
     free(b->parts);
     free_staging(b);
+    nm_lookup_destroy(&b->lookup);
+    nm_floats_free(b->folded, 3 * b->cfg.hidden_size);
     nm_floats_free((float *)b->packed, b->packed_cap);
     nm_floats_free(b->dealt, b->dealt_cap);
     nm_weights_close(&b->file);

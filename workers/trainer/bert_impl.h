@@ -3,6 +3,7 @@
 #define NM_TRAINER_BERT_IMPL_H
 
 #include "workers/trainer/bert.h"
+#include "workers/trainer/lookup.h"
 #include "workers/trainer/tensor.h"
 
 /* Offsets into the flat vectors of weights and gradients.  H hidden, I intermediate, K labels. */
@@ -62,9 +63,11 @@ struct nm_bert {
     size_t packed_units, packed_cap; /* so far, in all */
     float *staging;                  /* what is read and not packed yet */
     size_t staging_cap;
-    struct nm_bert **parts; /* (n_threads) */
-    uint32_t *slice;        /* a part's: its slice's seq_start and wanted */
-    float *dealt;           /* logits of a batch that was dealt */
+    struct nm_lookup *lookup; /* for the first layer's qkv, whose weight is folded then; NULL: it is multiplied */
+    float *folded;            /* (3H) what is left of the norm's beta and the bias */
+    struct nm_bert **parts;   /* (n_threads) */
+    uint32_t *slice;          /* a part's: its slice's seq_start and wanted */
+    float *dealt;             /* logits of a batch that was dealt */
     size_t dealt_cap;
 
     /* the activation arena: one block, laid out anew for each batch, grown when a batch needs more */
@@ -79,6 +82,7 @@ struct nm_bert {
     float *grad_a, *grad_b, *grad_c; /* (n,H), (n,H), (n,max(I,3H)) */
     float *scratch;                  /* attention's */
     float *crf_room;                 /* where there is a layer */
+    float *lookup_room;              /* where there is a lookup */
     uint32_t *positions;             /* (n) */
     uint32_t *picked, *picked_start; /* (n), (n+1) tokens that the last layer is computed for: see nm_attention */
     size_t tokens_cap;

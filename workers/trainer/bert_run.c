@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "workers/trainer/bert_impl.h"
+#include "workers/trainer/gemm.h"
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
@@ -15,6 +16,7 @@ struct pass {
     size_t n_last;                     /* rows behind the last layer's attention: n, or those that are picked */
     float p_hidden, p_attention, p_classifier;
     uint64_t key;
+    const uint32_t *ids;
     size_t n;
     size_t before; /* tokens of the step in front of these */
 };
@@ -47,24 +49,17 @@ static struct nm_dropout classifier_mask(const struct pass *pass)
     return drop;
 }
 
-static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in, struct layer_acts *a)
+/* Behind attention: a's rows from ctx to out, n of them. */
+static void rows_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in,
+                         const struct layer_acts *a, size_t n)
 {
     const struct layer_at *at = &b->at.layers[i];
+    const struct layer_weights *by = &b->weights[i];
     const size_t h = b->cfg.hidden_size, m = b->cfg.intermediate_size;
     const bool last = i + 1 == b->cfg.n_layers;
-    const size_t n = last ? pass->n_last : pass->n; /* behind attention */
-    const struct nm_attention *att = last ? &pass->att_last : &pass->att;
-    const struct layer_weights *by = &b->weights[i];
     const float *w = b->params.data;
-    const struct nm_dropout att_drop = mask_of(pass, i, 0, last);
     const struct nm_dropout mid_drop = mask_of(pass, i, 1, last);
     const struct nm_dropout out_drop = mask_of(pass, i, 2, last);
-    nm_linear_forward(b->team, a->qkv, in, by->qkv, w + at->qkv_b, pass->n, h, 3 * h);
-    nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, att, &att_drop);
-    if (att->picked != NULL) { /* out has room for the residual until it is written */
-        nm_pick_rows(b->team, a->out, in, att->picked, n, h);
-        in = a->out;
-    }
     nm_linear_norm_forward(b->team, a->mid, a->norm1, a->ctx, by->out, w + at->out_b, in,
                            norm_of(b, at->norm1_g, at->norm1_b), &mid_drop, n, h, h);
     nm_linear_gelu_forward(b->team, a->up, a->slope, a->mid, by->up, w + at->up_b, n, h, m);
@@ -72,14 +67,54 @@ static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, 
                            norm_of(b, at->norm2_g, at->norm2_b), &out_drop, n, m, h);
 }
 
+/* The same, a part's: a block of rows goes through all of it while it is in the second cache. */
+static void blocks_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in, struct layer_acts a,
+                           size_t n)
+{
+    const size_t h = b->cfg.hidden_size;
+    for (size_t left = n, rows; left > 0; left -= rows) {
+        rows = left < NM_GEMM_BLOCK ? left : NM_GEMM_BLOCK;
+        rows_forward(b, pass, i, in, &a, rows);
+        in += rows * h;
+        a.ctx += rows * h;
+        a.out += rows * h;
+    }
+}
+
+static void layer_forward(struct nm_bert *b, const struct pass *pass, size_t i, const float *in, struct layer_acts *a)
+{
+    const struct layer_at *at = &b->at.layers[i];
+    const size_t h = b->cfg.hidden_size;
+    const bool last = i + 1 == b->cfg.n_layers;
+    const size_t n = last ? pass->n_last : pass->n; /* behind attention */
+    const struct nm_attention *att = last ? &pass->att_last : &pass->att;
+    const struct layer_weights *by = &b->weights[i];
+    const float *w = b->params.data;
+    const struct nm_dropout att_drop = mask_of(pass, i, 0, last);
+    if (i == 0 && b->lookup != NULL)
+        nm_lookup_forward(b->lookup, b->team, a->qkv, pass->ids, b->positions, b->norm0.rstd, b->lookup_room,
+                          pass->n);
+    else
+        nm_linear_forward(b->team, a->qkv, in, by->qkv, w + at->qkv_b, pass->n, h, 3 * h);
+    nm_attention_forward(b->team, a->ctx, a->probs, a->qkv, att, &att_drop);
+    if (att->picked != NULL) { /* out has room for the residual until it is written */
+        nm_pick_rows(b->team, a->out, in, att->picked, n, h);
+        in = a->out;
+    }
+    if (b->frozen && b->n_threads == 1)
+        blocks_forward(b, pass, i, in, *a, n);
+    else
+        rows_forward(b, pass, i, in, a, n);
+}
+
 /* The encoder; returns the last layer's output. */
-static float *encode(struct nm_bert *b, const struct pass *pass, const struct nm_batch *batch, bool train)
+static float *encode(struct nm_bert *b, const struct pass *pass, bool train)
 {
     const float *w = b->params.data;
     const struct nm_embedding table = {b->words, w + b->at.position, w + b->at.type};
     const struct nm_dropout drop = mask(pass, pass->p_hidden, 0, 1);
     float *in = b->embedded;
-    nm_embedding_forward(b->team, in, b->norm0, table, batch->ids, b->positions,
+    nm_embedding_forward(b->team, in, b->norm0, table, pass->ids, b->positions,
                          norm_of(b, b->at.norm_g, b->at.norm_b), &drop, pass->n, b->cfg.hidden_size);
     for (size_t i = 0; i < b->cfg.n_layers; i++) {
         struct layer_acts a = b->acts[train ? i : 0];
@@ -115,14 +150,14 @@ static void forward_by_team(void *arg)
 {
     const struct work *work = arg;
     struct nm_bert *b = work->b;
-    classify(b, work->pass, encode(b, work->pass, work->batch, false));
+    classify(b, work->pass, encode(b, work->pass, false));
 }
 
 /* By all threads of the team, each its own rows of everything. */
 static enum nm_err forward_together(struct nm_bert *bert, const struct nm_batch *batch, const float **logits,
                                     struct nm_diag *diag)
 {
-    struct pass pass = {.n = batch->n_tokens};
+    struct pass pass = {.ids = batch->ids, .n = batch->n_tokens};
     enum nm_err err = nm_bert_set_up(bert, batch, false, &pass.att, &pass.att_last, diag);
     if (err != NM_OK)
         return err;
@@ -300,7 +335,7 @@ static void train_by_team(void *arg)
     struct nm_bert *b = work->b;
     const struct pass *pass = work->pass;
     const size_t h = b->cfg.hidden_size;
-    const float *last = encode(b, pass, work->batch, true);
+    const float *last = encode(b, pass, true);
     const struct nm_dropout drop = classifier_mask(pass);
     nm_dropout_apply(b->team, b->final, last, &drop, pass->n_last, h);
     classify(b, pass, b->final);
@@ -317,6 +352,7 @@ enum nm_err nm_bert_train(struct nm_bert *bert, const struct nm_batch *batch, fl
                         .p_attention = bert->cfg.attention_dropout,
                         .p_classifier = bert->cfg.classifier_dropout,
                         .key = dropout_key,
+                        .ids = batch->ids,
                         .n = batch->n_tokens,
                         .before = batch->first_token};
     size_t count = 0;

@@ -52,7 +52,7 @@ static const uint32_t *share(struct nm_team *team, const float *src, size_t ld, 
     return dst;
 }
 
-/* Blocks of this thread's rows: for (r = first_block(...); r.n > 0; r = next_block(r)).  OpenBLAS makes its own. */
+/* Blocks of rows: for (r = first_block(...); r.n > 0; r = next_block(r)).  OpenBLAS makes its own. */
 struct block {
     size_t lo, n, end, most;
 };
@@ -64,10 +64,16 @@ static struct block next_block(struct block b)
     return b;
 }
 
+static struct block first_of(const struct nm_team *team, size_t lo, size_t n)
+{
+    return next_block((struct block){lo, 0, lo + n, team->gemm != NULL ? NM_GEMM_BLOCK : n});
+}
+
+/* Of this thread's rows. */
 static struct block first_block(const struct nm_team *team, size_t rows)
 {
     const struct part own = part_of(rows);
-    return next_block((struct block){own.lo, 0, own.lo + own.n, team->gemm != NULL ? NM_GEMM_BLOCK : rows});
+    return first_of(team, own.lo, own.n);
 }
 
 /* A weight (o,c), as the right operand of y = x W^T (forward) or of dx = dy W. */
@@ -132,6 +138,14 @@ void nm_linear_forward(struct nm_team *team, float *y, const float *x, struct nm
         if (bias != NULL)
             team->k->bias_forward(y + r.lo * o, bias, r.n, o);
     }
+}
+
+void nm_linear_rows(struct nm_team *team, float *y, const float *x, struct nm_weight w, size_t n, size_t c, size_t o)
+{
+    const struct weight weight = {.w = w.values, .packed = w.packed, .c = c, .o = o, .forward = 1};
+    assert(w.packed != NULL || team->gemm == NULL);
+    for (struct block r = first_of(team, 0, n); r.n > 0; r = next_block(r))
+        multiply(team, y, 0, x, &weight, r);
 }
 
 void nm_linear_gelu_forward(struct nm_team *team, float *y, float *slope, const float *x, struct nm_weight w,

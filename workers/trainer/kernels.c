@@ -35,6 +35,13 @@ static void bias_forward(float *y, const float *bias, size_t n, size_t c)
             y[j] += bias[j];
 }
 
+static void scaled_sum(float *out, const float *a, const float *b, float scale, const float *shift, size_t c)
+{
+#pragma omp simd
+    for (size_t j = 0; j < c; j++)
+        out[j] = scale * (a[j] + b[j]) + shift[j];
+}
+
 static void add(float *acc, const float *x, size_t n)
 {
 #pragma omp simd
@@ -129,13 +136,14 @@ static void norm_forward(float *out, float *xhat, float *rstd, const float *y, c
             var += d * d;
         }
         float r = 1.0F / sqrtf(var / (float)c + eps);
+        if (rstd != NULL)
+            rstd[i] = r;
         if (xhat == NULL) {
 #pragma omp simd
             for (size_t j = 0; j < c; j++)
                 out[j] = (out[j] - mean) * r * gamma[j] + beta[j];
             continue;
         }
-        rstd[i] = r;
 #pragma omp simd
         for (size_t j = 0; j < c; j++) {
             float h = (out[j] - mean) * r;
@@ -256,6 +264,7 @@ const struct nm_kernels NM_KERNELS = {
     .norm_backward = norm_backward,
     .dropout = dropout,
     .sum3 = sum3,
+    .scaled_sum = scaled_sum,
     .add = add,
     .sum_squares = sum_squares,
     .adamw = adamw,

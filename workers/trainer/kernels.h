@@ -73,8 +73,8 @@ struct nm_kernels {
     void (*gelu_backward)(float *dy, const float *slope, float *dbias, size_t n, size_t c);
 
     /* z = residual + dropout(y + bias); out = LayerNorm(z) * gamma + beta.  y, residual, out (n,c).
-     * xhat (n,c), rstd (n): kept for the backward pass, or both NULL.  xhat may be y.  row0: the number of
-     * the first row in the dropout mask. */
+     * xhat (n,c), rstd (n): kept for the backward pass; either may be NULL.  xhat may be y.  row0: the number
+     * of the first row in the dropout mask. */
     void (*norm_forward)(float *out, float *xhat, float *rstd, const float *y, const float *bias,
                          const float *residual, const float *gamma, const float *beta, float eps,
                          const struct nm_dropout *drop, size_t row0, size_t n, size_t c);
@@ -90,6 +90,9 @@ struct nm_kernels {
 
     /* out (c) = a + b + d, rows of the three embeddings */
     void (*sum3)(float *out, const float *a, const float *b, const float *d, size_t c);
+
+    /* out (c) = scale * (a + b) + shift */
+    void (*scaled_sum)(float *out, const float *a, const float *b, float scale, const float *shift, size_t c);
 
     /* acc (n) += x (n) */
     void (*add)(float *acc, const float *x, size_t n);
