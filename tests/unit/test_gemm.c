@@ -83,7 +83,14 @@ static void check_product(const struct nm_gemm *g, struct shape s, int down, int
     float *x = drawn(s.m * s.k), *y = drawn(s.n * s.k), *c = drawn(s.m * ldc), *before = floats(s.m * ldc);
     uint32_t *a = packed(g, NM_GEMM_ROWS, x, s.m, s.k, down), *b = packed(g, NM_GEMM_COLS, y, s.n, s.k, down);
     memcpy(before, c, s.m * ldc * sizeof *c);
-    nm_gemm_multiply(g, c, ldc, a, b, s.m, s.n, s.k, add);
+    nm_gemm_multiply(g, c, ldc, (struct nm_gemm_left){.packed = a}, b, s.m, s.n, s.k, add);
+    if (g->tile_rows != NULL) { /* from rows as they are: the same bits */
+        float *again = floats(s.m * ldc);
+        memcpy(again, before, s.m * ldc * sizeof *c);
+        nm_gemm_multiply(g, again, ldc, (struct nm_gemm_left){.rows = x}, b, s.m, s.n, s.k, add);
+        assert_memory_equal(again, c, s.m * ldc * sizeof *c);
+        free(again);
+    }
     for (size_t i = 0; i < s.m; i++)
         for (size_t j = 0; j < ldc; j++) {
             double sum = add ? (double)before[i * ldc + j] : 0.0, size = fabs(sum);
@@ -130,7 +137,7 @@ static float through(const struct nm_gemm *g, float x)
     const float one = 1.0F;
     float c;
     uint32_t *a = packed(g, NM_GEMM_ROWS, &x, 1, 1, 0), *b = packed(g, NM_GEMM_COLS, &one, 1, 1, 1);
-    nm_gemm_multiply(g, &c, 1, a, b, 1, 1, 1, 0);
+    nm_gemm_multiply(g, &c, 1, (struct nm_gemm_left){.packed = a}, b, 1, 1, 1, 0);
     free(a), free(b);
     return c;
 }

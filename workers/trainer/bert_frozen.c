@@ -12,7 +12,7 @@
 #include "workers/trainer/weights.h"
 
 enum {
-    SLICE = 512,   /* tokens that a part takes at once: enough rows for the products, few enough for the caches */
+    SLICE = 1024,  /* tokens that a part takes at once: enough rows for the products, few enough for the caches */
     LEAST = 64,    /* and towards the end, so that all parts are done at about the same time */
     BATCH = 65536, /* tokens of many slices: logits are all that a whole batch has in memory */
     LOOKUP = 16384 /* entries that are kept: more than a field's language has; 75 MB for a hidden size of 384 */

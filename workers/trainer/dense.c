@@ -121,9 +121,13 @@ static void multiply(struct nm_team *team, float *out, int add, const float *in,
                     1.0F, in, (int)k, w->w, (int)w->c, add ? 1.0F : 0.0F, out, (int)cols);
         return;
     }
-    uint32_t *a = own_of(team)->packed;
-    assert(nm_gemm_units(team->gemm, NM_GEMM_ROWS, r.n, k) <= team->own_units);
-    team->gemm->pack_along(a, NM_GEMM_ROWS, in, k, r.n, k);
+    struct nm_gemm_left a = {.rows = in};
+    if (!nm_gemm_takes_rows(team->gemm, k)) {
+        uint32_t *packed = own_of(team)->packed;
+        assert(nm_gemm_units(team->gemm, NM_GEMM_ROWS, r.n, k) <= team->own_units);
+        team->gemm->pack_along(packed, NM_GEMM_ROWS, in, k, r.n, k);
+        a = (struct nm_gemm_left){.packed = packed};
+    }
     nm_gemm_multiply(team->gemm, out, cols, a, w->packed, r.n, cols, k, add);
 }
 
@@ -190,7 +194,7 @@ static void weight_grad_part(struct nm_team *team, float *dw, int add, const flo
         uint32_t *a = own_of(team)->packed;
         assert(nm_gemm_units(team->gemm, NM_GEMM_ROWS, r.n, n) <= team->own_units);
         team->gemm->pack_down(a, NM_GEMM_ROWS, dy + r.lo, o, r.n, n);
-        nm_gemm_multiply(team->gemm, dw + r.lo * c, c, a, packed_x, r.n, c, n, add);
+        nm_gemm_multiply(team->gemm, dw + r.lo * c, c, (struct nm_gemm_left){.packed = a}, packed_x, r.n, c, n, add);
     }
 }
 

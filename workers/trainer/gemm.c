@@ -41,10 +41,16 @@ size_t nm_gemm_units(const struct nm_gemm *g, size_t width, size_t lanes, size_t
     return (lanes + width - 1) / width * width * ((k + g->group - 1) / g->group);
 }
 
+int nm_gemm_takes_rows(const struct nm_gemm *g, size_t k)
+{
+    enum { WAY = 1024 }; /* floats of a first cache's way */
+    return g->tile_rows != NULL && k % WAY != 0;
+}
+
 /* b's panels in turn, each against all of a: a panel of b (36 KB at a hidden size of 384 in bf16) is used for every
  * row of the block while it is in the second cache, and meanwhile the next one is fetched, a part by each tile. Along
  * k in pieces, for the same reason. */
-void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, const uint32_t *a, const uint32_t *b,
+void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, struct nm_gemm_left a, const uint32_t *b,
                       size_t rows, size_t cols, size_t k, int add)
 {
     enum { PIECE = 768 };
@@ -56,11 +62,17 @@ void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, const uint3
         for (size_t j = 0; j < cols; j += NM_GEMM_COLS) {
             const uint32_t *panel = b + j * units + u * NM_GEMM_COLS;
             const uint32_t *next = panel + (j + NM_GEMM_COLS < cols ? NM_GEMM_COLS * units : 0);
-            for (size_t i = 0; i < rows; i += NM_GEMM_ROWS)
-                g->tile(c + i * ldc + j, ldc, a + i * units + u * NM_GEMM_ROWS, panel,
-                        next + i / NM_GEMM_ROWS * n * step, step, n,
-                        rows - i < NM_GEMM_ROWS ? rows - i : NM_GEMM_ROWS,
-                        cols - j < NM_GEMM_COLS ? cols - j : NM_GEMM_COLS, add || u > 0);
+            for (size_t i = 0; i < rows; i += NM_GEMM_ROWS) {
+                const size_t height = rows - i < NM_GEMM_ROWS ? rows - i : NM_GEMM_ROWS;
+                const size_t width = cols - j < NM_GEMM_COLS ? cols - j : NM_GEMM_COLS;
+                const uint32_t *ahead = next + i / NM_GEMM_ROWS * n * step;
+                float *to = c + i * ldc + j;
+                if (a.rows != NULL)
+                    g->tile_rows(to, ldc, a.rows + i * k + u, k, panel, ahead, step, n, height, width, add || u > 0);
+                else
+                    g->tile(to, ldc, a.packed + i * units + u * NM_GEMM_ROWS, panel, ahead, step, n, height, width,
+                            add || u > 0);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
  * NM_GEMM_ROWS (of a) or NM_GEMM_COLS (of b) lanes wide and holds, for each unit along k, one unit of each lane.  So
  * a tile of c is made from two streams of memory read once from front to back, whatever the shapes were: the tile
  * kernel reaches 97 % of a Zen 4 core's peak in both precisions (OpenBLAS's sgemm 84 %).  Lanes and values beyond
- * the operand are zeros.
+ * the operand are zeros.  In fp32 rows of a need not be packed: eight of them are eight such streams.
  *
  * bf16 is rounded to nearest even while packing.  Threads: any; no state.  Test: unit.gemm.
  */
@@ -37,6 +37,10 @@ struct nm_gemm {
      * fetches step values a unit from next on into the second cache. */
     void (*tile)(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, const uint32_t *next, size_t step,
                  size_t units, size_t rows, size_t cols, int add);
+
+    /* The same from rows of a as they are, lda apart; NULL: its values must be packed. */
+    void (*tile_rows)(float *c, size_t ldc, const float *a, size_t lda, const uint32_t *b, const uint32_t *next,
+                      size_t step, size_t units, size_t rows, size_t cols, int add);
 };
 
 /* nm_gemm_get - the best of this precision that the CPU runs.  fp32: NULL where OpenBLAS is the best; bf16: where the
@@ -49,8 +53,18 @@ const struct nm_gemm *nm_gemm_named(const char *isa, enum nm_precision precision
 /* nm_gemm_units - the room that a packed operand takes. */
 size_t nm_gemm_units(const struct nm_gemm *g, size_t width, size_t lanes, size_t k);
 
-/* nm_gemm_multiply - c (rows,cols) = or += packed a times packed b. */
-void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, const uint32_t *a, const uint32_t *b,
+/* A left operand: packed, or rows (.,k) that lie one behind the other, where nm_gemm_takes_rows. */
+struct nm_gemm_left {
+    const uint32_t *packed;
+    const float *rows;
+};
+
+/* nm_gemm_takes_rows - no need to pack them: one float is a unit, and eight rows do not all want the same lines of
+ * the first cache. */
+int nm_gemm_takes_rows(const struct nm_gemm *g, size_t k);
+
+/* nm_gemm_multiply - c (rows,cols) = or += a times packed b. */
+void nm_gemm_multiply(const struct nm_gemm *g, float *c, size_t ldc, struct nm_gemm_left a, const uint32_t *b,
                       size_t rows, size_t cols, size_t k, int add);
 
 #endif

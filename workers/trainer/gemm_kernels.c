@@ -184,6 +184,15 @@ static void store_part(float *c, size_t ldc, const vec acc[NM_GEMM_ROWS][VECTORS
             c[i * ldc + j] = values[i][j] + (add ? c[i * ldc + j] : 0.0F);
 }
 
+static inline void store_sums(float *c, size_t ldc, const vec acc[NM_GEMM_ROWS][VECTORS], size_t rows, size_t cols,
+                              int add)
+{
+    if (rows == NM_GEMM_ROWS && cols == NM_GEMM_COLS)
+        store_tile(c, ldc, acc, add);
+    else
+        store_part(c, ldc, acc, rows, cols, add);
+}
+
 static void tile(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, const uint32_t *next, size_t step,
                  size_t units, size_t rows, size_t cols, int add)
 {
@@ -200,10 +209,40 @@ static void tile(float *c, size_t ldc, const uint32_t *a, const uint32_t *b, con
                 acc[i][j] = multiply_add(acc[i][j], left, right[j]);
         }
     }
-    if (rows == NM_GEMM_ROWS && cols == NM_GEMM_COLS)
-        store_tile(c, ldc, acc, add);
-    else
-        store_part(c, ldc, acc, rows, cols, add);
+    store_sums(c, ldc, acc, rows, cols, add);
+}
+
+#ifdef NM_GEMM_BF16
+enum { TAKES_ROWS = 0 };
+#else
+enum { TAKES_ROWS = 1 };
+#endif
+
+/* The same sums in the same order. */
+static void tile_rows(float *c, size_t ldc, const float *a, size_t lda, const uint32_t *b, const uint32_t *next,
+                      size_t step, size_t units, size_t rows, size_t cols, int add)
+{
+    vec acc[NM_GEMM_ROWS][VECTORS] = {0};
+    const float *row[NM_GEMM_ROWS];
+    for (size_t i = 0; i < NM_GEMM_ROWS; i++) /* beyond the last one the last one again: not stored */
+        row[i] = a + (i < rows ? i : rows - 1) * lda;
+    for (size_t u = 0; u < units; u++, b += NM_GEMM_COLS, next += step) {
+        uvec right[VECTORS];
+        __builtin_prefetch(next, 0, 2);
+#pragma GCC unroll 3
+        for (size_t j = 0; j < VECTORS; j++)
+            memcpy(&right[j], b + j * LANES, sizeof right[j]);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < NM_GEMM_ROWS; i++) {
+            uint32_t value;
+            memcpy(&value, row[i] + u, sizeof value);
+            const uvec left = (uvec){0} + value;
+#pragma GCC unroll 3
+            for (size_t j = 0; j < VECTORS; j++)
+                acc[i][j] = multiply_add(acc[i][j], left, right[j]);
+        }
+    }
+    store_sums(c, ldc, acc, rows, cols, add);
 }
 
 const struct nm_gemm NM_GEMM;
@@ -218,4 +257,5 @@ const struct nm_gemm NM_GEMM = {
     .pack_along = pack_along,
     .pack_down = pack_down,
     .tile = tile,
+    .tile_rows = TAKES_ROWS ? tile_rows : NULL,
 };

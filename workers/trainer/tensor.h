@@ -96,7 +96,8 @@ void nm_weight_pack(struct nm_team *team, uint32_t *packed, const float *values,
 void nm_linear_forward(struct nm_team *team, float *y, const float *x, struct nm_weight w, const float *bias,
                        size_t n, size_t c, size_t o);
 
-/* nm_linear_rows - y = x W^T by the calling thread alone, with nobody waiting; w packed, unless OpenBLAS multiplies. */
+/* nm_linear_rows - y = x W^T by the calling thread alone, with nobody waiting; w packed, unless OpenBLAS multiplies.
+ */
 void nm_linear_rows(struct nm_team *team, float *y, const float *x, struct nm_weight w, size_t n, size_t c, size_t o);
 
 /* y = gelu(x W^T + bias); slope (n,o) keeps gelu' for the backward pass, or NULL. */
