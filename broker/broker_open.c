@@ -152,9 +152,9 @@ static enum nm_err listen_on(enum nm_socket_kind kind, const char *endpoint, con
 
 static enum nm_err write_endpoints(struct nm_broker *b, const char *path, struct nm_diag *diag)
 {
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:i}", "broker", nm_socket_endpoint(b->work), "stats",
-                  nm_socket_endpoint(b->stats), "publish", nm_socket_endpoint(b->publish), "pid", (int)getpid());
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i}", "run", nm_ledger_run(b->ledger), "broker",
+                          nm_socket_endpoint(b->work), "stats", nm_socket_endpoint(b->stats), "publish",
+                          nm_socket_endpoint(b->publish), "pid", (int)getpid());
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(o);
     if (!text)

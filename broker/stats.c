@@ -320,12 +320,26 @@ struct late {
     json_t *answer;
 };
 
+/* Who asks found this port in the file of a run whose broker had it before us: NULL, where that run is ours. */
+static json_t *of_another_run(const struct nm_broker *b, const json_t *request)
+{
+    const char *run = json_string_value(json_object_get(request, "run"));
+    if (!run || strcmp(run, nm_ledger_run(b->ledger)) == 0)
+        return NULL;
+    json_t *answer = nm_desk_complain("this is the broker of another run");
+    json_object_set_new(answer, "run", json_string(nm_ledger_run(b->ledger)));
+    json_object_set_new(answer, "project", json_string(b->project->name));
+    return answer;
+}
+
 static enum nm_err obey(struct nm_broker *b, const json_t *request, json_t **answer, bool *changed,
                         struct nm_diag *diag)
 {
     const char *command = json_string_value(json_object_get(request, "command"));
     *changed = false;
-    *answer = NULL;
+    *answer = of_another_run(b, request);
+    if (*answer)
+        return NM_OK;
     if (!command) {
         *answer = nm_desk_complain("a request is one frame of JSON like {\"command\":\"stats\"}");
     } else if (strcmp(command, "stats") == 0) {

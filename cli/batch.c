@@ -34,7 +34,7 @@ static bool is_live(const struct nm_place *place, struct nm_endpoints *endpoints
         kill((pid_t)endpoints->pid, 0) != 0)
         return false;
     nm_buf_init(&answer, 16 << 20);
-    bool live = nm_stats_open(endpoints->stats, &client, &ignored) == NM_OK &&
+    bool live = nm_stats_open(endpoints->stats, endpoints->run, &client, &ignored) == NM_OK &&
                 nm_stats_ask(client, "stats", STATS_MS, &answer, &ignored) == NM_OK;
     nm_stats_close(&client);
     nm_buf_clean_up(&answer);

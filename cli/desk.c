@@ -48,11 +48,7 @@ static json_t *asker(void)
 static enum nm_err ask(struct desk *d, json_t **answer, struct nm_diag *diag)
 {
     *answer = NULL;
-    char *text = json_dumps(d->request, JSON_COMPACT);
-    if (text == NULL)
-        return nm_fail(diag, NM_ENOMEM, "out of memory");
-    enum nm_err err = nm_stats_request(d->client, text, TIMEOUT_MS, &d->answer, diag);
-    free(text);
+    enum nm_err err = nm_stats_request(d->client, d->request, TIMEOUT_MS, &d->answer, diag);
     if (err != NM_OK)
         return err;
     *answer = json_loadb(nm_buf_str(&d->answer), d->answer.len, JSON_ALLOW_NUL, NULL);
@@ -174,16 +170,16 @@ static int usage_error(const struct desk *d, const char *what)
 static enum nm_err connect_and(struct desk *d, const char *project,
                                enum nm_err (*act)(struct desk *, struct nm_diag *), struct nm_diag *diag)
 {
-    char found[256];
+    struct nm_endpoints found = {.run = ""};
     if (d->endpoint == NULL) {
-        enum nm_err err = nm_stats_find(project, d->state, found, sizeof found, diag);
+        enum nm_err err = nm_stats_find(project, d->state, &found, diag);
         if (err != NM_OK)
             return err;
-        d->endpoint = found;
+        d->endpoint = found.stats;
     }
     nm_buf_init(&d->answer, ANSWER_MAX);
     nm_net_init();
-    enum nm_err err = nm_stats_open(d->endpoint, &d->client, diag);
+    enum nm_err err = nm_stats_open(d->endpoint, found.run, &d->client, diag);
     if (err == NM_OK)
         err = act(d, diag);
     nm_stats_close(&d->client);

@@ -203,7 +203,7 @@ static enum nm_err ask_stats(struct nm_job *job, struct nm_diag *diag)
 
 static enum nm_err first_stats(struct nm_job *job, struct nm_diag *diag)
 {
-    enum nm_err err = nm_stats_open(job->endpoints.stats, &job->client, diag);
+    enum nm_err err = nm_stats_open(job->endpoints.stats, job->endpoints.run, &job->client, diag);
     int64_t end_ms = nm_clock_mono_ms() + BROKER_LIMIT_MS;
     while (err == NM_OK) {
         err = ask_stats(job, diag);

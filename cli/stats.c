@@ -1,6 +1,5 @@
 #include "cli/stats.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 
 struct nm_stats_client {
     struct nm_socket *socket;
-    char endpoint[256];
+    char endpoint[256], run[64];
 };
 
 static void copy_text(char *out, size_t size, const json_t *object, const char *key)
@@ -44,6 +43,7 @@ enum nm_err nm_endpoints_read(const char *broker_dir, struct nm_endpoints *endpo
         copy_text(endpoints->broker, sizeof endpoints->broker, root, "broker");
         copy_text(endpoints->stats, sizeof endpoints->stats, root, "stats");
         copy_text(endpoints->publish, sizeof endpoints->publish, root, "publish");
+        copy_text(endpoints->run, sizeof endpoints->run, root, "run");
         endpoints->pid = json_integer_value(json_object_get(root, "pid"));
         if (endpoints->broker[0] == '\0' || endpoints->stats[0] == '\0')
             err = nm_fail(diag, NM_EFORMAT, "%s: not the endpoints of a broker; remove it and start again", path);
@@ -53,7 +53,8 @@ enum nm_err nm_endpoints_read(const char *broker_dir, struct nm_endpoints *endpo
     return err;
 }
 
-enum nm_err nm_stats_find(const char *project, const char *state, char *out, size_t size, struct nm_diag *diag)
+enum nm_err nm_stats_find(const char *project, const char *state, struct nm_endpoints *endpoints,
+                          struct nm_diag *diag)
 {
     struct nm_place place;
     enum nm_err err = nm_place_init(&place, project, state, diag);
@@ -61,21 +62,20 @@ enum nm_err nm_stats_find(const char *project, const char *state, char *out, siz
         return err;
     if (!nm_file_exists(place.project_file) && state == NULL)
         return nm_fail(diag, NM_ENOENT, "%s: there is no such project", place.project_file);
-    struct nm_endpoints endpoints;
-    err = nm_endpoints_read(place.broker, &endpoints, diag);
+    err = nm_endpoints_read(place.broker, endpoints, diag);
     if (err == NM_ENOENT)
         return nm_fail(diag, NM_ENET, "nothing runs in %s; start it with: nermill run %s", place.state, project);
-    if (err == NM_OK)
-        (void)snprintf(out, size, "%s", endpoints.stats);
     return err;
 }
 
-enum nm_err nm_stats_open(const char *endpoint, struct nm_stats_client **client, struct nm_diag *diag)
+enum nm_err nm_stats_open(const char *endpoint, const char *run, struct nm_stats_client **client,
+                          struct nm_diag *diag)
 {
     *client = calloc(1, sizeof **client);
     if (*client == NULL)
         return nm_fail(diag, NM_ENOMEM, "out of memory");
     (void)snprintf((*client)->endpoint, sizeof(*client)->endpoint, "%s", endpoint);
+    (void)snprintf((*client)->run, sizeof(*client)->run, "%s", run);
     enum nm_err err = nm_socket_connect(NM_DEALER, endpoint, &(*client)->socket, diag);
     if (err != NM_OK)
         nm_stats_close(client);
@@ -94,13 +94,14 @@ void nm_stats_close(struct nm_stats_client **client)
 enum nm_err nm_stats_ask(struct nm_stats_client *client, const char *command, int timeout_ms, struct nm_buf *answer,
                          struct nm_diag *diag)
 {
-    char question[128];
-    (void)snprintf(question, sizeof question, "{\"command\":\"%s\"}", command);
-    return nm_stats_request(client, question, timeout_ms, answer, diag);
+    json_t *request = json_pack("{s:s}", "command", command);
+    enum nm_err err = nm_stats_request(client, request, timeout_ms, answer, diag);
+    json_decref(request);
+    return err;
 }
 
-enum nm_err nm_stats_request(struct nm_stats_client *client, const char *question, int timeout_ms,
-                             struct nm_buf *answer, struct nm_diag *diag)
+static enum nm_err exchange(struct nm_stats_client *client, const char *question, int timeout_ms,
+                            struct nm_buf *answer, struct nm_diag *diag)
 {
     /* An answer that came too late for the last question is not the answer to this one. */
     while (nm_socket_recv(client->socket, NULL, answer) != NM_EBUSY) {
@@ -113,21 +114,50 @@ enum nm_err nm_stats_request(struct nm_stats_client *client, const char *questio
         nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
     while (err == NM_OK) {
         err = nm_socket_recv(client->socket, NULL, answer);
-        if (err != NM_EBUSY)
-            break;
         int64_t left_ms = end_ms - nm_clock_mono_ms();
-        if (left_ms <= 0)
-            return nm_fail(diag, NM_ETIMEOUT, "%s: no broker answers there", client->endpoint);
+        if (err != NM_EBUSY || left_ms <= 0)
+            break;
         bool ready = false;
         err = nm_net_wait(&client->socket, 1, (int)left_ms, &ready);
     }
     if (err == NM_ECANCELED)
         return nm_fail(diag, err, "stopped");
     if (err == NM_EBUSY)
-        return nm_fail(diag, NM_ETIMEOUT, "%s: no broker answers there", client->endpoint);
+        return nm_fail(diag, NM_ETIMEOUT, "nothing runs at %s: no answer within %d s", client->endpoint,
+                       timeout_ms / 1000);
     if (err != NM_OK)
         return nm_fail(diag, err, "%s: %s", client->endpoint, nm_err_name(err));
     return NM_OK;
+}
+
+/* What a broker says that was asked on behalf of another run than its own. */
+static enum nm_err check_run(const struct nm_stats_client *client, const struct nm_buf *answer, struct nm_diag *diag)
+{
+    json_t *root = json_loadb(nm_buf_str(answer), answer->len, JSON_ALLOW_NUL, NULL);
+    char run[64], project[256];
+    copy_text(run, sizeof run, root, "run");
+    copy_text(project, sizeof project, root, "project");
+    bool refused = json_object_get(root, "error") != NULL && run[0] != '\0';
+    json_decref(root);
+    if (!refused)
+        return NM_OK;
+    return nm_fail(diag, NM_ETIMEOUT,
+                   "nothing runs there any more: at %s is now the broker of another run (%s of project %s); start "
+                   "yours again with: nermill run",
+                   client->endpoint, run, project);
+}
+
+enum nm_err nm_stats_request(struct nm_stats_client *client, json_t *request, int timeout_ms, struct nm_buf *answer,
+                             struct nm_diag *diag)
+{
+    if (client->run[0] != '\0')
+        json_object_set_new(request, "run", json_string(client->run));
+    char *question = json_dumps(request, JSON_COMPACT);
+    if (question == NULL)
+        return nm_fail(diag, NM_ENOMEM, "out of memory");
+    enum nm_err err = exchange(client, question, timeout_ms, answer, diag);
+    free(question);
+    return err == NM_OK && client->run[0] != '\0' ? check_run(client, answer, diag) : err;
 }
 
 /* Those that are not closed, a line each, as many as there is room for. */

@@ -2,6 +2,7 @@
 #ifndef NM_CLI_STATS_H
 #define NM_CLI_STATS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 /* What a broker wrote to endpoints.json when it began to listen. */
 struct nm_endpoints {
     char broker[256], stats[256], publish[256];
+    char run[64]; /* ""; an older one did not say */
     int64_t pid;
 };
 
@@ -37,23 +39,26 @@ struct nm_stats {
     char trouble[512];  /* the last failure of an endpoint, while nothing has succeeded since; "" if none */
 };
 
-/* nm_stats_find - where the stats socket of the run of project is (state: NULL for the default directory).
+/* nm_stats_find - where the broker of the run of project is, or was (state: NULL for the default directory).
  * NM_ENET: nothing was ever started there; NM_ENOENT: no such project. */
-enum nm_err nm_stats_find(const char *project, const char *state, char *out, size_t size, struct nm_diag *diag);
+enum nm_err nm_stats_find(const char *project, const char *state, struct nm_endpoints *endpoints,
+                          struct nm_diag *diag);
 
-/* A connection to a stats socket.  One thread. */
+/* A connection to a stats socket.  run: the one that is meant, "" for whichever is there: a broker that ended leaves
+ * its port to the next who wants one, and a command for its run is none for that.  One thread. */
 struct nm_stats_client;
-enum nm_err nm_stats_open(const char *endpoint, struct nm_stats_client **client, struct nm_diag *diag);
+enum nm_err nm_stats_open(const char *endpoint, const char *run, struct nm_stats_client **client,
+                          struct nm_diag *diag);
 void nm_stats_close(struct nm_stats_client **client);
 
-/* nm_stats_ask - one command ("stats", "shutdown"), its answer as text.  NM_ETIMEOUT: nobody answers there;
- * NM_ECANCELED: a signal came. */
+/* nm_stats_ask - one command ("stats", "shutdown"), its answer as text.  NM_ETIMEOUT: nobody of that run answers
+ * there; NM_ECANCELED: a signal came. */
 enum nm_err nm_stats_ask(struct nm_stats_client *client, const char *command, int timeout_ms, struct nm_buf *answer,
                          struct nm_diag *diag);
 
-/* nm_stats_request - the same with a request of any kind, as JSON. */
-enum nm_err nm_stats_request(struct nm_stats_client *client, const char *question, int timeout_ms,
-                             struct nm_buf *answer, struct nm_diag *diag);
+/* nm_stats_request - the same with a request of any kind, to which the run is added. */
+enum nm_err nm_stats_request(struct nm_stats_client *client, json_t *request, int timeout_ms, struct nm_buf *answer,
+                             struct nm_diag *diag);
 
 /* nm_stats_parse - the fields of an answer to "stats".  NM_EFORMAT. */
 enum nm_err nm_stats_parse(const char *text, struct nm_stats *stats, struct nm_diag *diag);

@@ -44,18 +44,16 @@ static void print_stats(const struct nm_stats *stats, const char *endpoint)
         printf("trouble    %s\n", stats->trouble);
 }
 
-static enum nm_err show(const char *endpoint, bool json, struct nm_diag *diag)
+static enum nm_err show(const char *endpoint, const char *run, bool json, struct nm_diag *diag)
 {
     struct nm_buf answer;
     nm_buf_init(&answer, ANSWER_MAX);
     struct nm_stats_client *client = NULL;
     struct nm_stats stats;
     nm_net_init();
-    enum nm_err err = nm_stats_open(endpoint, &client, diag);
+    enum nm_err err = nm_stats_open(endpoint, run, &client, diag);
     if (err == NM_OK)
         err = nm_stats_ask(client, "stats", TIMEOUT_MS, &answer, diag);
-    if (err == NM_ETIMEOUT)
-        err = nm_fail(diag, NM_ETIMEOUT, "nothing runs at %s: no answer within %d s", endpoint, TIMEOUT_MS / 1000);
     if (err == NM_OK)
         err = nm_stats_parse(nm_buf_str(&answer), &stats, diag);
     if (err == NM_OK && json)
@@ -90,13 +88,13 @@ int nm_command_status(int argc, char **argv)
     if (code >= 0)
         return code;
     struct nm_diag diag = {""};
-    char found[256];
+    struct nm_endpoints found = {.run = ""};
     if (endpoint == NULL) {
-        enum nm_err err = nm_stats_find(n == 1 ? argv[1] : ".", state, found, sizeof found, &diag);
+        enum nm_err err = nm_stats_find(n == 1 ? argv[1] : ".", state, &found, &diag);
         if (err != NM_OK)
             return nm_complain("status", err, &diag);
-        endpoint = found;
+        endpoint = found.stats;
     }
-    enum nm_err err = show(endpoint, json, &diag);
+    enum nm_err err = show(endpoint, found.run, json, &diag);
     return err == NM_OK ? NM_EXIT_OK : nm_complain("status", err, &diag);
 }

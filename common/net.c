@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 /* Room for bursts: at 1 KiB a message both marks are 100 MB a peer at the very most. */
 enum { HIGH_WATER = 100000, LINGER_MS = 1000, BEAT_MS = 2000, BEAT_TIMEOUT_MS = 10000 };
@@ -54,6 +56,20 @@ static zsock_t *new_zsock(enum nm_socket_kind kind)
     return z;
 }
 
+/* CZMQ's "*" tries ports upwards from the first of IANA's dynamic ones, its "!" from one that follows from the second
+ * of the clock in which the process started.  Here it is a random one, so that a port which a killed process had is
+ * still free when it comes back, though others have started meanwhile. */
+static int bind_to(zsock_t *zsock, const char *endpoint)
+{
+    enum { DYNAMIC_FIRST = 49152, STARTS = 12288 }; /* at least 4,096 ports are tried */
+    size_t len = strlen(endpoint);
+    unsigned int start = (unsigned int)getpid();
+    if (len < 2 || strcmp(endpoint + len - 2, ":*") != 0)
+        return zsock_bind(zsock, "%s", endpoint);
+    (void)getrandom(&start, sizeof start, GRND_NONBLOCK);
+    return zsock_bind(zsock, "%s[%u-]", endpoint, DYNAMIC_FIRST + start % STARTS);
+}
+
 static enum nm_err attach(enum nm_socket_kind kind, const char *endpoint, bool bind, struct nm_socket **socket,
                           struct nm_diag *diag)
 {
@@ -66,7 +82,7 @@ static enum nm_err attach(enum nm_socket_kind kind, const char *endpoint, bool b
     s->kind = kind;
     s->handle = zsock_resolve(s->zsock);
     errno = 0;
-    int rc = bind ? zsock_bind(s->zsock, "%s", endpoint) : zsock_connect(s->zsock, "%s", endpoint);
+    int rc = bind ? bind_to(s->zsock, endpoint) : zsock_connect(s->zsock, "%s", endpoint);
     if (rc == -1) {
         int errnum = errno;
         zsock_destroy(&s->zsock);
@@ -85,22 +101,10 @@ static enum nm_err attach(enum nm_socket_kind kind, const char *endpoint, bool b
     return NM_OK;
 }
 
-/* CZMQ's "*" tries ports upwards from the first; "!" begins at a random one, so that a port which a killed process
- * had is still free when it comes back, though others have started meanwhile. */
-static void pick_any_port(const char *endpoint, char *out, size_t size)
-{
-    (void)snprintf(out, size, "%s", endpoint);
-    size_t len = strlen(out);
-    if (len > 2 && strcmp(out + len - 2, ":*") == 0)
-        out[len - 1] = '!';
-}
-
 enum nm_err nm_socket_bind(enum nm_socket_kind kind, const char *endpoint, struct nm_socket **socket,
                            struct nm_diag *diag)
 {
-    char chosen[512];
-    pick_any_port(endpoint, chosen, sizeof chosen);
-    return attach(kind, strlen(endpoint) < sizeof chosen ? chosen : endpoint, true, socket, diag);
+    return attach(kind, endpoint, true, socket, diag);
 }
 
 enum nm_err nm_socket_connect(enum nm_socket_kind kind, const char *endpoint, struct nm_socket **socket,

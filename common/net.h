@@ -35,7 +35,7 @@ enum nm_socket_kind {
 void nm_net_init(void);
 void nm_net_clean_up(void);
 
-/* nm_socket_bind - endpoint like "tcp://127.0.0.1:7711"; a port of "*" takes any free one.
+/* nm_socket_bind - endpoint like "tcp://127.0.0.1:7711"; a port of "*" takes a free one at random.
  * NM_EBUSY: the port is in use; NM_EINVAL: not an endpoint; diag names it. */
 enum nm_err nm_socket_bind(enum nm_socket_kind kind, const char *endpoint, struct nm_socket **socket,
                            struct nm_diag *diag);

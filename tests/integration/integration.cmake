@@ -50,6 +50,7 @@ nm_python_test(mpi TIMEOUT 400)
 nm_python_test(desk TIMEOUT 300)
 nm_python_test(letters TIMEOUT 300)
 nm_python_test(ends TIMEOUT 300)
+nm_python_test(other_run TIMEOUT 200)
 
 # What a trainer gets, as files, for test_shards.py.
 add_executable(pull_shards integration/pull_shards.c)

@@ -42,9 +42,9 @@ class GenerationCase(RunCase):
         process.wait()
         return value
 
-    def start_broker(self, project):
+    def start_broker(self, project, *args):
         process = subprocess.Popen(
-            [program("nermill-broker"), str(project), "--state", str(project / "run" / "broker")],
+            [program("nermill-broker"), str(project), "--state", str(project / "run" / "broker"), *args],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.running.append(process)
         return process

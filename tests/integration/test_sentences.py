@@ -75,6 +75,8 @@ class Several(GenerationCase):
         with FakeLLM(FRUIT + TOWNS) as llm:
             project = self.several(llm, 3)
             self.finish(self.start(project))
+            self.check_data(project, 3)
+            self.check_ledger(project)
             commands = [("peek", project, task) for task in range(3)]
             _, peeks = self.look(project, *commands)
             first = [peek["responses"][0] for peek in peeks]

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -116,6 +117,24 @@ static void port_in_use_and_bad_endpoints_are_told_in_words(void **state)
     nm_socket_destroy(&router);
 }
 
+/* Processes of the same second begin with the same numbers of random(), which CZMQ seeds. */
+static void any_port_does_not_follow_from_the_clock(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 8, NEAR = 64 };
+    long first = 0, farthest = 0;
+    for (int i = 0; i < PROCESSES; i++) {
+        struct nm_socket *router;
+        srandom(1);
+        assert_int_equal(nm_socket_bind(NM_ROUTER, "tcp://127.0.0.1:*", &router, &diag), NM_OK);
+        long port = strtol(strrchr(nm_socket_endpoint(router), ':') + 1, NULL, 10);
+        first = i == 0 ? port : first;
+        farthest = labs(port - first) > farthest ? labs(port - first) : farthest;
+        nm_socket_destroy(&router);
+    }
+    assert_true(farthest > NEAR);
+}
+
 static void a_peer_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
@@ -182,6 +201,7 @@ int main(void)
         cmocka_unit_test(two_dealers_talk_to_a_router),
         cmocka_unit_test(oversized_frame_is_dropped_and_the_next_one_arrives),
         cmocka_unit_test(port_in_use_and_bad_endpoints_are_told_in_words),
+        cmocka_unit_test(any_port_does_not_follow_from_the_clock),
         cmocka_unit_test(a_peer_that_is_not_there_is_an_error),
         cmocka_unit_test(a_connection_that_breaks_and_comes_back_is_noticed),
         cmocka_unit_test(published_frames_reach_subscribers),

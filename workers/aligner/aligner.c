@@ -231,9 +231,7 @@ static enum nm_err on_holding(void *ctx, struct nm_arena *arena, struct nm_msg_h
 /* ---- start and end ----------------------------------------------------------------------------------------------
  */
 
-/* Listen first: the endpoint is part of the HELLO, and a port in use is told before anything else is done.  Any free
- * port means a random one ('!' to CZMQ): its '*' takes the lowest, which may be what a restarting broker just left.
- */
+/* Listen first: the endpoint is part of the HELLO, and a port in use is told before anything else is done. */
 static enum nm_err listen_for_trainers(struct aligner *a, const struct nm_aligner_options *options,
                                        struct nm_diag *diag)
 {
@@ -246,8 +244,6 @@ static enum nm_err listen_for_trainers(struct aligner *a, const struct nm_aligne
                                   : snprintf(bind, sizeof bind, "tcp://%s:*", here);
     if (n < 0 || (size_t)n >= sizeof bind)
         return nm_fail(diag, NM_EINVAL, "%s is too long an endpoint", options->bind);
-    if (n > 2 && strcmp(bind + n - 2, ":*") == 0)
-        bind[n - 1] = '!';
     err = nm_shard_server_new(bind, &a->server, diag);
     if (err != NM_OK)
         return err;
