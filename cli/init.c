@@ -97,7 +97,8 @@ int nm_command_init(int argc, char **argv)
         .name = "init",
         .usage = "DIR [--template biomed|minimal]",
         .summary = "Make a new project in DIR: project.yaml, with every key explained, and two small entity lists.",
-        .text = "Nothing is overwritten.  Next: put your lists in, set the endpoint in project.yaml,\n"
+        .text = "With biomed come the decoys and asides of biomedical text that the section augmentation names.\n"
+                "Nothing is overwritten.  Next: put your lists in, set the endpoint in project.yaml,\n"
                 "then 'nermill validate DIR' and 'nermill run DIR'.\n",
         .min_args = 1,
         .max_args = 1,

@@ -46,6 +46,7 @@ enum nm_err nm_job_tick(struct nm_job *job, int ms, struct nm_diag *diag)
 
 /* ---- before anything is started -------------------------------------------------------------- */
 
+/* A name in project.yaml as the project means it. */
 static enum nm_err find(const struct nm_job *job, const char *name, char path[NM_PATH_MAX], struct nm_diag *diag)
 {
     return nm_project_path(job->options.project, name, path, NM_PATH_MAX) == NM_OK

@@ -113,6 +113,7 @@ class Init(harness.Case):
             result = self.nermill("validate", target, "--offline")
             self.assertEqual(result.returncode, EXIT_OK, result.stderr)
             self.assertIn("nothing is wrong", result.stdout)
+            self.assertEqual("copies     2 of each sample" in result.stdout, template == "biomed")
 
     def test_never_overwrites(self):
         target = self.dir / "mine"

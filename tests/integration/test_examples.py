@@ -1,15 +1,16 @@
-"""examples/biomed is what it says: enough names, none twice, and a gold file in valid BIO of the right types."""
+"""examples/biomed is what it says: enough names, none twice, a gold file in valid BIO of the right types, decoys that are no names."""
 
 import pathlib
 import re
 import unittest
 
-BIOMED = pathlib.Path(__file__).resolve().parents[2] / "examples" / "biomed"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIOMED, TEMPLATE = ROOT / "examples" / "biomed", ROOT / "cli" / "templates" / "biomed"
 TYPES = {"Chemical": "chemicals.txt", "Disease": "diseases.txt"}
 
 
-def names(file):
-    lines = (BIOMED / file).read_text(encoding="utf-8").splitlines()
+def names(file, of=BIOMED):
+    lines = (of / file).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -45,6 +46,19 @@ class Lists(unittest.TestCase):
             for name in names(file):
                 self.assertEqual(name, " ".join(name.split()), f"{file}: stray white space")
                 self.assertNotRegex(name, r" [-/',]|[-/',] ", f"{file}: tokenised, not natural text")
+
+
+class Decoys(unittest.TestCase):
+    def test_none_is_a_name(self):
+        """On no list of the example or of the template, which has the same decoys, and labelled nowhere."""
+        bare = lambda term: re.sub(r"\s", "", term.lower())
+        known = {bare(name) for file in TYPES.values() for of in (BIOMED, TEMPLATE) for name in names(file, of)}
+        known |= {text for sentence in gold() for text, _ in mentions(sentence)}
+        self.assertEqual([term for term in names("decoys.txt") if bare(term) in known], [])
+
+    def test_none_twice(self):
+        terms = [term.lower() for term in names("decoys.txt")]
+        self.assertEqual(len(terms), len(set(terms)))
 
 
 class Gold(unittest.TestCase):

@@ -34,9 +34,8 @@ static bool same(struct nm_str a, struct nm_str b)
 /* False: out of memory. */
 static bool copy_text(struct nm_arena *arena, struct nm_str *text)
 {
-    if (text->len > 0)
-        text->ptr = nm_arena_strndup(arena, text->ptr, text->len);
-    return text->len == 0 || text->ptr != NULL;
+    text->ptr = text->len > 0 ? nm_arena_strndup(arena, text->ptr, text->len) : "";
+    return text->ptr != NULL;
 }
 
 /* Neighbours mostly have the same tag: one copy for all of them. */
