@@ -231,32 +231,26 @@ static enum nm_err load_all(struct nm_txn *txn, void *ctx, struct nm_diag *diag)
 
 static enum nm_err open_databases(struct nm_ledger *ledger, struct nm_diag *diag)
 {
-    const struct {
-        const char *name;
-        struct nm_db *db;
-    } all[] = {{"settings", &ledger->settings},
-               {"state", &ledger->state},
-               {"open", &ledger->open},
-               {"ended", &ledger->ended},
-               {"responses", &ledger->responses},
-               {"coverage", &ledger->coverage},
-               {"covered_since", &ledger->covered_since},
-               {"workers", &ledger->workers},
-               {"dead", &ledger->dead},
-               {"failures", &ledger->failures},
-               {"notes", &ledger->notes},
-               {"grants", &ledger->grants},
-               {"extra", &ledger->extra},
-               {"troubled", &ledger->troubled},
-               {"generations", &ledger->generations},
-               {"aside", &ledger->aside},
-               {"shards", &ledger->shards},
-               {"keys_a", &ledger->keys[0]},
-               {"keys_b", &ledger->keys[1]}};
-    enum nm_err err = NM_OK;
-    for (size_t i = 0; i < sizeof all / sizeof all[0] && !err; i++)
-        err = nm_store_db(ledger->store, all[i].name, all[i].db, diag);
-    return err;
+    const struct nm_named_db all[] = {{"settings", &ledger->settings},
+                                      {"state", &ledger->state},
+                                      {"open", &ledger->open},
+                                      {"ended", &ledger->ended},
+                                      {"responses", &ledger->responses},
+                                      {"coverage", &ledger->coverage},
+                                      {"covered_since", &ledger->covered_since},
+                                      {"workers", &ledger->workers},
+                                      {"dead", &ledger->dead},
+                                      {"failures", &ledger->failures},
+                                      {"notes", &ledger->notes},
+                                      {"grants", &ledger->grants},
+                                      {"extra", &ledger->extra},
+                                      {"troubled", &ledger->troubled},
+                                      {"generations", &ledger->generations},
+                                      {"aside", &ledger->aside},
+                                      {"shards", &ledger->shards},
+                                      {"keys_a", &ledger->keys[0]},
+                                      {"keys_b", &ledger->keys[1]}};
+    return nm_store_dbs(ledger->store, all, sizeof all / sizeof all[0], diag);
 }
 
 static enum nm_err allocate(struct nm_ledger *ledger, const char *path, uint64_t entities)

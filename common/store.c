@@ -257,23 +257,25 @@ void nm_store_close(struct nm_store **store)
     *store = NULL;
 }
 
-enum nm_err nm_store_db(struct nm_store *store, const char *name, struct nm_db *db, struct nm_diag *diag)
+enum nm_err nm_store_dbs(struct nm_store *store, const struct nm_named_db *list, size_t n, struct nm_diag *diag)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, store->read_only ? MDB_RDONLY : 0, &txn);
     if (rc != 0)
         return fail(diag, store, "begin a transaction", rc);
-    MDB_dbi dbi;
-    rc = mdb_dbi_open(txn, name, store->read_only ? 0 : MDB_CREATE, &dbi);
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return fail(diag, store, "open a database", rc);
-    }
-    rc = mdb_txn_commit(txn);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = mdb_dbi_open(txn, list[i].name, store->read_only ? 0 : MDB_CREATE, &list[i].db->id);
     if (rc != 0)
-        return fail(diag, store, "open a database", rc);
-    db->id = dbi;
-    return NM_OK;
+        mdb_txn_abort(txn);
+    else
+        rc = mdb_txn_commit(txn);
+    return rc == 0 ? NM_OK : fail(diag, store, "open a database", rc);
+}
+
+enum nm_err nm_store_db(struct nm_store *store, const char *name, struct nm_db *db, struct nm_diag *diag)
+{
+    const struct nm_named_db one = {name, db};
+    return nm_store_dbs(store, &one, 1, diag);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------------

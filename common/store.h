@@ -55,7 +55,13 @@ enum nm_err nm_store_open(const struct nm_store_options *options, struct nm_stor
                           struct nm_diag *diag);
 void nm_store_close(struct nm_store **store);
 
-/* nm_store_db - open (or make) a named database.  Before any transaction.  read_only and absent: NM_ENOENT. */
+/* nm_store_dbs - open (or make) named databases, all of them by one commit, or none.  Before any transaction.
+ * read_only and absent: NM_ENOENT.  nm_store_db - the same for one. */
+struct nm_named_db {
+    const char *name;
+    struct nm_db *db;
+};
+enum nm_err nm_store_dbs(struct nm_store *store, const struct nm_named_db *list, size_t n, struct nm_diag *diag);
 enum nm_err nm_store_db(struct nm_store *store, const char *name, struct nm_db *db, struct nm_diag *diag);
 
 /* nm_store_write - run fn in one durable write transaction; any error from fn aborts it and is returned.

@@ -95,6 +95,31 @@ static void map_grows_and_everything_is_there_after_reopening(void **state)
     nm_store_close(&store);
 }
 
+static void databases_are_opened_all_or_none(void **state)
+{
+    (void)state;
+    struct nm_store *store = open_store(1);
+    struct nm_db one, two, three;
+    const struct nm_named_db list[] = {{"one", &one}, {"two", &two}, {"three", &three}};
+    struct many m = {.first = 1, .n = 3, .value_len = 10};
+    assert_int_equal(nm_store_dbs(store, list, 2, &diag), NM_OK);
+    assert_true(one.id != two.id);
+    m.db = two;
+    assert_int_equal(nm_store_write(store, put_many, &m, &diag), NM_OK);
+    nm_store_close(&store);
+    const struct nm_store_options look = {.path = temp_dir, .kind = "test", .schema = 1, .read_only = true};
+    assert_int_equal(nm_store_open(&look, &store, NULL, &diag), NM_OK);
+    assert_int_equal(nm_store_dbs(store, list, 3, &diag), NM_ENOENT); /* nobody has made the third */
+    assert_int_equal(nm_store_dbs(store, list, 2, &diag), NM_OK);
+    struct walk w = {.db = one};
+    assert_int_equal(nm_store_read(store, walk, &w, &diag), NM_OK);
+    assert_int_equal(w.count, 0);
+    w.db = two;
+    assert_int_equal(nm_store_read(store, walk, &w, &diag), NM_OK);
+    assert_int_equal(w.count, 3);
+    nm_store_close(&store);
+}
+
 static enum nm_err put_then_fail(struct nm_txn *txn, void *ctx, struct nm_diag *d)
 {
     struct many *m = ctx;
@@ -318,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(map_grows_and_everything_is_there_after_reopening, temp_dir_make,
                                         temp_dir_remove),
+        cmocka_unit_test_setup_teardown(databases_are_opened_all_or_none, temp_dir_make, temp_dir_remove),
         cmocka_unit_test_setup_teardown(failed_group_leaves_nothing, temp_dir_make, temp_dir_remove),
         cmocka_unit_test_setup_teardown(newer_or_other_store_is_refused_in_words, temp_dir_make, temp_dir_remove),
         cmocka_unit_test_setup_teardown(garbage_is_no_store, temp_dir_make, temp_dir_remove),

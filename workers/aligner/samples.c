@@ -62,18 +62,12 @@ static enum nm_err read_meta(struct nm_txn *txn, void *ctx, struct nm_diag *diag
 
 static enum nm_err open_databases(struct nm_samples *s, struct nm_diag *diag)
 {
-    struct {
-        const char *name;
-        struct nm_db *db;
-    } list[] = {{"meta", &s->meta},
-                {"pending", &s->pending},
-                {"samples", &s->samples},
-                {"tasks", &s->tasks},
-                {"shards", &s->shards}};
-    enum nm_err err = NM_OK;
-    for (size_t i = 0; i < sizeof list / sizeof *list && err == NM_OK; i++)
-        err = nm_store_db(s->store, list[i].name, list[i].db, diag);
-    return err;
+    const struct nm_named_db list[] = {{"meta", &s->meta},
+                                       {"pending", &s->pending},
+                                       {"samples", &s->samples},
+                                       {"tasks", &s->tasks},
+                                       {"shards", &s->shards}};
+    return nm_store_dbs(s->store, list, sizeof list / sizeof *list, diag);
 }
 
 static enum nm_err open_store(const char *state_dir, const char *run, uint64_t shard_samples, struct nm_samples **out,
