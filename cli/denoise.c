@@ -68,7 +68,7 @@ static enum nm_err judge_by_one(struct denoising *d, uint32_t model, struct nm_d
         return nm_fail(diag, NM_EINVAL, "there are too few sentences for %" PRIu32 " folds", d->denoise.how.folds);
     fprintf(stderr, "model %" PRIu32 " of %" PRIu32 ": learns on %" PRIu64 " sentences, judges %" PRIu64 "\n",
             model + 1, d->denoise.how.folds, learned, n);
-    char epochs[24] = "3", batch[16] = "32", rate[32] = "0.0005";
+    char epochs[24] = "3", batch[16] = "16", rate[32] = "0.0003";
     if (d->project != NULL) {
         (void)snprintf(epochs, sizeof epochs, "%" PRIu32, d->project->trainer.epochs);
         (void)snprintf(batch, sizeof batch, "%" PRIu32, d->project->trainer.batch);
@@ -157,7 +157,7 @@ int nm_command_denoise(int argc, char **argv)
         {0, "epochs", NM_OPT_COUNT, &d.epochs, "N", "of each model's training (default: the project's, or 3)"},
         {0, "project", NM_OPT_TEXT, &d.settings, "PROJECT",
          "whose section denoise says how (default: the one named)"},
-        {0, "lr", NM_OPT_TEXT, &d.rate, "X", "its learning rate (default: the project's, or 0.0005)"},
+        {0, "lr", NM_OPT_TEXT, &d.rate, "X", "its learning rate (default: the project's, or 0.0003)"},
         {'f', "format", NM_OPT_TEXT, &format, "FORMAT", "jsonl (default) or conll"},
         {'o', "out", NM_OPT_TEXT, &out, "FILE", "gets the new view (default: PROJECT's run/data/denoised.jsonl)"},
     };

@@ -16,7 +16,7 @@ STRETCH = 20  # steps whose mean loss is a point of the curve
 
 def nermill(args, seed, precision, out):
     subprocess.run([args.program, "train", "--model", args.model, "--train", args.train, "--gold", args.gold, "--out", str(out),
-                    "--precision", precision, "--seed", str(seed), "--threads", str(args.threads)],
+                    "--batch", "32", "--lr", "5e-4", "--precision", precision, "--seed", str(seed), "--threads", str(args.threads)],
                    check=True, stdout=subprocess.DEVNULL)
     card = json.loads((out / "nermill.json").read_text())
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

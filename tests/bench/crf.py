@@ -19,7 +19,7 @@ def measure(trainer, work, train, epochs, seed, crf):
     """(arm, F1, F1 by IOB2's letter, calibration error, tokens/s) of each way to take its tags."""
     out = work / f"{crf}-{seed}"
     run(trainer, "train", "--model", os.environ["NERMILL_ENCODER"], "--train", train, "--out", out, "--epochs", epochs, "--seed",
-        seed, "--batch", "16", "--crf", crf)
+        seed, "--batch", "16", "--lr", "5e-4", "--crf", crf)
     speed = json.loads((out / "nermill.json").read_text())["training"]["tokens_per_s"]
     gold = DATA / "devel.tsv"
     scores = json.loads(run(trainer, "evaluate", "--model", out, "--gold", gold, "--json"))

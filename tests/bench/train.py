@@ -35,7 +35,7 @@ def nermill(precision):
     def measure(args):
         with tempfile.TemporaryDirectory() as out:
             _, cpu, memory = run([args.program, "train", "--model", args.model, "--train", args.train, "--out", out,
-                             "--max-steps", str(args.steps), "--threads", str(args.threads),
+                             "--batch", "32", "--lr", "5e-4", "--max-steps", str(args.steps), "--threads", str(args.threads),
                              "--precision", precision], STOPPED)
             state = json.loads((pathlib.Path(out) / "checkpoint.json").read_text())
         return state["tokens"], state["seconds"], cpu, memory

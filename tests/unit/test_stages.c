@@ -52,9 +52,9 @@ static void test_rates(void **state)
         enum nm_mix mix;
         double first, last;
     } mixes[] = {{NM_MIX_SYNTHETIC, 1e-4, 1e-4},
-                 {NM_MIX_THEN, 1e-4, 2e-4},
-                 {NM_MIX_JOINT, 5e-4, 5e-4},
-                 {NM_MIX_GOLD, 5e-4, 5e-4}};
+                 {NM_MIX_THEN, 1e-4, 1.2e-4},
+                 {NM_MIX_JOINT, 3e-4, 3e-4},
+                 {NM_MIX_GOLD, 3e-4, 3e-4}};
     (void)state;
     for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
         struct nm_recipe recipe = nm_recipe_defaults();

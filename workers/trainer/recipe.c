@@ -27,8 +27,8 @@ static const double seed_max = 9007199254740992.0; /* 2^53: what JSON keeps */
 
 static const struct nm_recipe_field fields[] = {
     COUNT("epochs", epochs, 1, NM_CHECKPOINT_EPOCHS, "N", "passes over the data (3)"),
-    COUNT("batch", batch, 1, 65536, "N", "sentences an update (32)"),
-    REAL("lr", lr, 1e-12, 1, "peak learning rate (5e-4)"),
+    COUNT("batch", batch, 1, 65536, "N", "sentences an update (16)"),
+    REAL("lr", lr, 1e-12, 1, "peak learning rate (3e-4)"),
     REAL("warmup", warmup, 0, 1, "share of the steps over which it rises (0.1)"),
     REAL("weight-decay", weight_decay, 0, 0.999999, "AdamW's (0.01)"),
     REAL("clip", clip, 0, 1e9, "largest norm of the gradients; 0: any (1.0)"),
@@ -65,9 +65,9 @@ const struct nm_recipe_field *nm_recipe_fields(size_t *n)
 struct nm_recipe nm_recipe_defaults(void)
 {
     return (struct nm_recipe){.epochs = 3,
-                              .batch = 32,
+                              .batch = 16,
                               .max_length = 256,
-                              .lr = 5e-4,
+                              .lr = 3e-4,
                               .warmup = 0.1,
                               .weight_decay = 0.01,
                               .clip = 1.0,

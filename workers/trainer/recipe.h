@@ -59,7 +59,7 @@ struct nm_recipe_field {
 /* nm_recipe_fields - the table; *n is how many. */
 const struct nm_recipe_field *nm_recipe_fields(size_t *n);
 
-/* nm_recipe_defaults - 3 epochs, batch 32, 256 tokens, lr 5e-4, warm-up 0.1, decay 0.01, clip 1.0, dropout of the
+/* nm_recipe_defaults - 3 epochs, batch 16, 256 tokens, lr 3e-4, warm-up 0.1, decay 0.01, clip 1.0, dropout of the
  * config, seed 13, synthetic alone, 3 epochs and at least 200 steps of gold, nothing of the rest. */
 struct nm_recipe nm_recipe_defaults(void);
 
