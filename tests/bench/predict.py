@@ -50,7 +50,14 @@ def transformers(args, model, data, out, *flags):
 
 
 def tags(path):
-    return [line.split()[-1] for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    """An I- that follows no tag of its type begins an entity, as seqeval reads it and nermill writes it."""
+    found, before = [], "O"
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        tag = line.split()[-1] if line.strip() else "O"
+        if line.strip():
+            found.append("B" + tag[1:] if tag[0] == "I" and before[2:] != tag[2:] else tag)
+        before = tag
+    return found
 
 
 class Row:
