@@ -173,7 +173,6 @@ class Entities(harness.Case):
             (("match", file, "--entities", f"Chemical={names}", "--prefer", "me"), harness.EXIT_USAGE, "lists, longest or tagger"),
             (("match", file, "--entities", f"Chemical={names}", "--to", "brat"), harness.EXIT_USAGE, "--to"),
             (("augment", file), harness.EXIT_USAGE, "TYPE=LIST"),
-            (("augment", "-", "--entities", f"Chemical={names}"), harness.EXIT_USAGE, "read twice"),
             (("augment", file, "--entities", f"Chemical={names}", "--share", "half"), harness.EXIT_USAGE, "from 0 to 1"),
             (("evaluate", "--tagged", names, "--gold", file), harness.EXIT_INPUT, "names.txt"),
             (("evaluate", "--tagged", file, "--dictionary", self.dir, "--gold", file), harness.EXIT_USAGE, "one of"),
