@@ -50,6 +50,17 @@ static enum nm_err run(const char *const *argv, const char *out, struct nm_diag 
                : err;
 }
 
+/* An option that was said by the project or the command line: the trainer has its own defaults. */
+static void say(const char **argv, const char *option, const char *value)
+{
+    while (*argv != NULL)
+        argv++;
+    if (value[0] != '\0') {
+        argv[0] = option;
+        argv[1] = value;
+    }
+}
+
 /* What is trained is found there by the next try, which goes on. */
 static enum nm_err judge_by_one(struct denoising *d, uint32_t model, struct nm_diag *diag)
 {
@@ -68,7 +79,7 @@ static enum nm_err judge_by_one(struct denoising *d, uint32_t model, struct nm_d
         return nm_fail(diag, NM_EINVAL, "there are too few sentences for %" PRIu32 " folds", d->denoise.how.folds);
     fprintf(stderr, "model %" PRIu32 " of %" PRIu32 ": learns on %" PRIu64 " sentences, judges %" PRIu64 "\n",
             model + 1, d->denoise.how.folds, learned, n);
-    char epochs[24] = "3", batch[16] = "16", rate[32] = "0.0003";
+    char epochs[24] = "", batch[16] = "", rate[32] = "";
     if (d->project != NULL) {
         (void)snprintf(epochs, sizeof epochs, "%" PRIu32, d->project->trainer.epochs);
         (void)snprintf(batch, sizeof batch, "%" PRIu32, d->project->trainer.batch);
@@ -78,8 +89,10 @@ static enum nm_err judge_by_one(struct denoising *d, uint32_t model, struct nm_d
         (void)snprintf(epochs, sizeof epochs, "%" PRIu64, d->epochs);
     if (d->rate != NULL)
         (void)snprintf(rate, sizeof rate, "%s", d->rate);
-    const char *const learn[] = {"nermill-trainer", "train", "--model", d->model, "--train", train, "--out", dir,
-                                 "--epochs",        epochs,  "--batch", batch,    "--lr",    rate,  NULL};
+    const char *learn[16] = {"nermill-trainer", "train", "--model", d->model, "--train", train, "--out", dir};
+    say(learn, "--epochs", epochs);
+    say(learn, "--batch", batch);
+    say(learn, "--lr", rate);
     const char *const predict[] = {"nermill-trainer", "predict", "--model",  dir,     judge,
                                    "--input",         "conll",   "--format", "conll", NULL};
     err = run(learn, NULL, diag);
@@ -154,10 +167,11 @@ int nm_command_denoise(int argc, char **argv)
     const struct nm_opt opts[] = {
         {0, "state", NM_OPT_TEXT, &state, "DIR", "the run's state directory (default: PROJECT's run/)"},
         {'m', "model", NM_OPT_TEXT, &d.model, "DIR", "the encoder to train from (default: the project's)"},
-        {0, "epochs", NM_OPT_COUNT, &d.epochs, "N", "of each model's training (default: the project's, or 3)"},
+        {0, "epochs", NM_OPT_COUNT, &d.epochs, "N",
+         "of each model's training (default: the project's, or the trainer's)"},
         {0, "project", NM_OPT_TEXT, &d.settings, "PROJECT",
          "whose section denoise says how (default: the one named)"},
-        {0, "lr", NM_OPT_TEXT, &d.rate, "X", "its learning rate (default: the project's, or 0.0003)"},
+        {0, "lr", NM_OPT_TEXT, &d.rate, "X", "its learning rate (default: the project's, or the trainer's)"},
         {'f', "format", NM_OPT_TEXT, &format, "FORMAT", "jsonl (default) or conll"},
         {'o', "out", NM_OPT_TEXT, &out, "FILE", "gets the new view (default: PROJECT's run/data/denoised.jsonl)"},
     };
